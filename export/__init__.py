@@ -1,0 +1,1 @@
+"""A Keras classifier → an ONNX encoder, checked against it."""

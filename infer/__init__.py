@@ -1,0 +1,34 @@
+"""Photos → vectors → neighbours: the light runtime of imgsim-edge.
+
+Everything public can be imported from here; each name is loaded when it is first used, so that
+importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .encoder import Encoder as Encoder
+    from .errors import ImgsimError as ImgsimError
+    from .index import ImageIndex as ImageIndex
+    from .index import Match as Match
+    from .photo import Photo as Photo
+    from .photo import load_photo as load_photo
+
+_HOME = {
+    "Encoder": "encoder",
+    "ImgsimError": "errors",
+    "ImageIndex": "index",
+    "Match": "index",
+    "Photo": "photo",
+    "load_photo": "photo",
+}
+__all__ = ["Encoder", "ImageIndex", "ImgsimError", "Match", "Photo", "load_photo"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -1,0 +1,51 @@
+"""The errors that imgsim-edge raises on purpose.
+
+Each message is one line that says what was wrong and, where there is one, the remedy; the command
+line prints it as it is and exits with status 1.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ImgsimError(Exception):
+    """Base class of every error that a caller may want to catch."""
+
+
+class PhotoError(ImgsimError):
+    """A file that cannot be read as a photo.
+
+    Attributes:
+        source: the file, or a word for it where the photo came from memory.
+        reason: why, without the file's name (``"truncated image"``).
+    """
+
+    def __init__(self, source: Path | str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+
+
+class EncoderError(ImgsimError):
+    """A model file that is missing, damaged, or no encoder of the contract."""
+
+
+class IndexMissingError(ImgsimError):
+    """There is no index at the place that was named."""
+
+
+class IndexMismatchError(ImgsimError):
+    """The index was made by another encoder or by a newer version of its format."""
+
+
+class IndexDamagedError(ImgsimError):
+    """Bytes of the catalogue are not those that were written."""
+
+
+class IndexBusyError(ImgsimError):
+    """Another process is writing to the index."""
+
+
+class UsageError(ImgsimError):
+    """A request that cannot be met as it was put, such as a folder without photos."""

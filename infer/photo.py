@@ -1,0 +1,199 @@
+"""Stage 2: a file becomes the pixels that the encoder sees.
+
+Training, calibration, indexing and querying all come through this module, so that a photo gives the
+same bytes everywhere.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from .errors import PhotoError
+
+if TYPE_CHECKING:
+    from PIL.ImageCms import ImageCmsTransform
+
+IMAGE_SIZE = 224  # pixels, both sides of what the encoder sees
+DRAFT_FACTOR = 2  # a JPEG is decoded at the smallest eighth that is still this often IMAGE_SIZE
+RESIZE_RULE = "squash to a square, Lanczos"  # as an encoder's metadata state it
+BACKGROUND = (255, 255, 255)  # what shows through transparent pixels
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # MPO: JPEGs of some phones
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
+)
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT_BY = {  # EXIF 2.32, tag 0x0112: how to turn each stored orientation upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_FIRST_THAT_SWAPS_SIDES = 5
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo, ready for an encoder.
+
+    Attributes:
+        pixels: uint8, shape = (size, size, 3), upright sRGB in RGB order.
+        width: of the upright photo in the file, in pixels, before resizing.
+        height: likewise.
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
+
+
+def load_photo(source: Path | str | bytes | BinaryIO, size: int = IMAGE_SIZE) -> Photo:
+    """Decode an image file as its owner sees it, at ``size`` × ``size`` pixels.
+
+    The first frame counts. The EXIF orientation is applied, an embedded colour profile is converted
+    to sRGB, transparency is laid on white, and 16-bit channels are scaled to 8. Both sides are
+    resized independently (the photo is squashed, never cropped) with Pillow's Lanczos filter; a
+    JPEG is decoded at a reduced scale first (``Image.draft``), never below twice ``size``.
+
+    Args:
+        source: a path, the bytes of a file, or a binary file object that can seek.
+        size: side of the result in pixels.
+
+    Raises:
+        PhotoError: the file is missing, empty, damaged, truncated, no image, of another format, or
+            larger than twice Pillow's ``Image.MAX_IMAGE_PIXELS`` (a decompression bomb).
+
+    Safe to call from several threads; most of the time is spent outside the interpreter lock.
+    """
+    name: Path | str = source if isinstance(source, (Path, str)) else "image"
+    try:
+        with Image.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
+        ) as image:
+            return _photo(image, size)
+    except FileNotFoundError as error:
+        raise PhotoError(name, "no such file") from error
+    except UnidentifiedImageError as error:
+        empty = source == b"" or (isinstance(source, (Path, str)) and not Path(source).stat().st_size)
+        reason = "empty file" if empty else "not an image of a known format"
+        raise PhotoError(name, reason) from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(name, "too many pixels (a decompression bomb?)") from error
+    except MemoryError as error:
+        raise PhotoError(name, "not enough memory to decode it") from error
+    except OSError as error:
+        reason = error.strerror or f"damaged image ({error})"
+        raise PhotoError(name, reason[0].lower() + reason[1:]) from error
+    except Exception as error:  # noqa: BLE001 - decoders raise anything on malformed bytes
+        raise PhotoError(name, f"damaged image ({type(error).__name__}: {error})") from error
+
+
+def photo_from_image(image: Image.Image, size: int = IMAGE_SIZE) -> Photo:
+    """Do what :func:`load_photo` does, for a Pillow image that is already open.
+
+    The image keeps its pixels and mode. Raises PhotoError where it cannot be decoded.
+    """
+    try:
+        return _photo(image.copy(), size)  # a copy, since TIFF and draft() change an image in place
+    except Exception as error:  # noqa: BLE001 - as above
+        raise PhotoError("image", f"damaged image ({type(error).__name__}: {error})") from error
+
+
+def photo_from_array(array: NDArray[Any], size: int = IMAGE_SIZE) -> Photo:
+    """Do what :func:`load_photo` does, for pixels in memory.
+
+    Args:
+        array: uint8, shape = (height, width, 3) in RGB order or (height, width) in grey.
+        size: side of the result in pixels.
+
+    Raises:
+        PhotoError: another type or shape, or no pixels.
+    """
+    of_pixels = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+    if array.dtype != np.uint8 or not of_pixels or array.size == 0:
+        raise PhotoError(
+            "array",
+            "pixels must be uint8 of shape (height, width, 3), "
+            f"got {array.dtype} of shape {array.shape}",
+        )
+    return _photo(Image.fromarray(np.ascontiguousarray(array)), size)
+
+
+def _photo(image: Image.Image, size: int) -> Photo:
+    width, height = image.size
+    if image.format in ("JPEG", "MPO"):
+        image.draft(None, (size * DRAFT_FACTOR, size * DRAFT_FACTOR))
+    image.load()
+    orientation = _orientation(image)  # after load(), which itself turns a TIFF and drops its flag
+    if orientation >= _FIRST_THAT_SWAPS_SIDES:
+        width, height = height, width
+    profile = image.info.get("icc_profile")
+    small = _resizable(image).resize((size, size), Image.Resampling.LANCZOS)
+    # From here on the image is small, so that colours and turning cost next to nothing.
+    small = _opaque_srgb(small, profile)
+    if orientation in _UPRIGHT_BY:
+        small = small.transpose(_UPRIGHT_BY[orientation])
+    return Photo(np.asarray(small), width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - damaged EXIF costs the flag and not the photo
+        return 1
+    return value if isinstance(value, int) and value in _UPRIGHT_BY else 1
+
+
+def _resizable(image: Image.Image) -> Image.Image:
+    """Bring an image to a mode of 8-bit channels that interpolation makes sense in."""
+    mode = image.mode
+    if mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
+        grey = np.asarray(image).astype(np.int32)
+        return Image.fromarray((grey.clip(0, 0xFFFF) >> 8).astype(np.uint8))
+    if mode == "F":  # no agreed range: the darkest value becomes black, the lightest white
+        values = np.nan_to_num(np.asarray(image))
+        low, high = float(values.min()), float(values.max())
+        scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
+        return Image.fromarray(scaled.astype(np.uint8))
+    if "transparency" in image.info:
+        return image.convert("RGBA")
+    if mode in ("L", "RGB", "CMYK", "LA", "RGBA"):
+        return image
+    return image.convert("RGBA" if mode in ("PA", "La", "RGBa") else "RGB")
+
+
+def _opaque_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    if image.mode in ("LA", "RGBA"):
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (*BACKGROUND, 255))
+        image = Image.alpha_composite(white, image).convert("RGB")
+    if profile and (transform := _to_srgb(profile, image.mode)) is not None:
+        image = transform.apply(image)
+    return image.convert("RGB")
+
+
+@lru_cache(maxsize=32)
+def _to_srgb(profile: bytes, mode: str) -> ImageCmsTransform | None:
+    """Build the transform from an ICC profile to sRGB; None where none is needed or possible."""
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in (source.profile.profile_description or ""):
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None  # damaged, or of another colour space than the pixels: they stay as they are

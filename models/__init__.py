@@ -1,0 +1,1 @@
+"""The encoders that ship with imgsim-edge, and their model card."""

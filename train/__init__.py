@@ -1,0 +1,1 @@
+"""Labelled folders → a trained Keras classifier and its report."""
