@@ -148,7 +148,12 @@ def _contract(session: object, path: Path) -> Contract:
         problem = f"its output must be {OUTPUT_NAME!r} of float32"
     else:
         taken, given = inputs[0].shape, outputs[0].shape
-        if len(taken) != 4 or taken[1] != taken[2] or taken[3] != 3 or not isinstance(taken[1], int):
+        if (
+            len(taken) != 4
+            or taken[1] != taken[2]
+            or taken[3] != 3
+            or not isinstance(taken[1], int)
+        ):
             problem = f"its input must be [batch, size, size, 3], not {taken}"
         elif isinstance(taken[0], int):
             problem = f"its batch axis must be dynamic, not {taken[0]}"

@@ -50,7 +50,9 @@ def _digest(model: memoryview) -> str:
     known: dict[bytes, bytes] = {}  # a tensor's name → digest of all that it is computed from
 
     for position, value in enumerate(v for n, v in graph if n == _GRAPH_INPUT):
-        known[_first(value, _NAME)] = _hash(b"input", str(position).encode(), _without(value, _NAME))
+        known[_first(value, _NAME)] = _hash(
+            b"input", str(position).encode(), _without(value, _NAME)
+        )
     for value in (v for n, v in graph if n == _GRAPH_INITIALIZER):
         known[_first(value, _TENSOR_NAME)] = _hash(
             b"weights", _without(value, _TENSOR_NAME, _TENSOR_DOC)
@@ -72,7 +74,11 @@ def _digest(model: memoryview) -> str:
 
 def _attribute(attribute: memoryview | bytes) -> bytes:
     """Return an attribute's bytes, less the generated name of a tensor inside it."""
-    tensors = [_without(v, _TENSOR_NAME, _TENSOR_DOC) for n, v in _fields(attribute) if n == _ATTRIBUTE_TENSOR]
+    tensors = [
+        _without(v, _TENSOR_NAME, _TENSOR_DOC)
+        for n, v in _fields(attribute)
+        if n == _ATTRIBUTE_TENSOR
+    ]
     return b"".join([_without(attribute, _ATTRIBUTE_TENSOR), *tensors])
 
 

@@ -87,7 +87,9 @@ def load_photo(source: Path | str | bytes | BinaryIO, size: int = IMAGE_SIZE) ->
     except FileNotFoundError as error:
         raise PhotoError(name, "no such file") from error
     except UnidentifiedImageError as error:
-        empty = source == b"" or (isinstance(source, (Path, str)) and not Path(source).stat().st_size)
+        empty = source == b"" or (
+            isinstance(source, (Path, str)) and not Path(source).stat().st_size
+        )
         reason = "empty file" if empty else "not an image of a known format"
         raise PhotoError(name, reason) from error
     except Image.DecompressionBombError as error:
@@ -97,7 +99,7 @@ def load_photo(source: Path | str | bytes | BinaryIO, size: int = IMAGE_SIZE) ->
     except OSError as error:
         reason = error.strerror or f"damaged image ({error})"
         raise PhotoError(name, reason[0].lower() + reason[1:]) from error
-    except Exception as error:  # noqa: BLE001 - decoders raise anything on malformed bytes
+    except Exception as error:
         raise PhotoError(name, f"damaged image ({type(error).__name__}: {error})") from error
 
 
@@ -108,7 +110,7 @@ def photo_from_image(image: Image.Image, size: int = IMAGE_SIZE) -> Photo:
     """
     try:
         return _photo(image.copy(), size)  # a copy, since TIFF and draft() change an image in place
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:
         raise PhotoError("image", f"damaged image ({type(error).__name__}: {error})") from error
 
 

@@ -1,0 +1,393 @@
+"""The façade: an index of photos that can be added to and searched.
+
+The command line uses this and nothing below it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .catalogue import Catalogue, PhotoRow, Snapshot, Writer
+from .encoder import Encoder, Vectors
+from .errors import IndexMismatchError, IndexMissingError, UsageError
+from .graph import TARGET_RECALL, Graph, GraphRecord, Ids
+from .photo import load_photo, photo_from_array, photo_from_image
+from .search import all_vectors, exact_nearest
+from .update import AddReport, Progress, Update
+
+Query = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
+_GRAPH_KEYS = "graph."  # of the header entries that describe the graph's file
+
+
+@dataclass(frozen=True)
+class Match:
+    """One answer to a query.
+
+    Attributes:
+        rank: 1 for the most similar photo.
+        score: cosine similarity in [−1, 1]; 1 is the same direction.
+        path: of the photo.
+        width: of the upright photo in pixels.
+        height: likewise.
+    """
+
+    rank: int
+    score: float
+    path: Path
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """What an index holds.
+
+    Attributes:
+        folder: where it lies.
+        photos: how many can be found.
+        unreadable: how many files could not be read as photos.
+        roots: the folders that were indexed.
+        away: those of them that are not there now.
+        model: name or path of the encoder.
+        encoder_digest: identity of the encoder.
+        dimension: length of a vector.
+        bytes: size of all files of the index.
+        graph: what is known of the graph, None where there is none or it is out of date.
+    """
+
+    folder: Path
+    photos: int
+    unreadable: int
+    roots: list[Path]
+    away: list[Path]
+    model: str
+    encoder_digest: str
+    dimension: int
+    bytes: int
+    graph: GraphRecord | None
+
+
+def default_folder() -> Path:
+    """Name the folder of the index: ``$IMGSIM_EDGE_INDEX`` or a place for this user's data."""
+    named = os.environ.get("IMGSIM_EDGE_INDEX")
+    if named:
+        return Path(named)
+    from platformdirs import user_data_path
+
+    return user_data_path("imgsim-edge", appauthor=False) / "index"
+
+
+class ImageIndex:
+    """An index of photos in a folder of its own. Make one with :meth:`open` or :meth:`create`.
+
+    Searching is safe from several threads, and beside another process that adds. Adding is for one
+    thread of one process at a time (another is told so by IndexBusyError).
+    """
+
+    def __init__(self, catalogue: Catalogue, model: Path | str | None = None) -> None:
+        self.folder = catalogue.folder
+        self._catalogue = catalogue
+        self._model = model
+        self._encoder: Encoder | None = None
+        self._graph: Graph | None = None
+        self._graph_generation = -1
+        self._queries = 0
+        with catalogue.snapshot() as snapshot:
+            self._made_by = snapshot.header()  # an index keeps its encoder for life
+        if model is not None:
+            _ = self.encoder  # a model that was asked for by name must fit at once
+
+    # --- life ------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, folder: Path | str | None = None, model: Path | str | None = None) -> ImageIndex:
+        """Open an existing index.
+
+        Args:
+            folder: where it lies; the default place where None.
+            model: the encoder, by name or path; the one that made the index where None.
+
+        Raises:
+            IndexMissingError: there is none.
+            IndexMismatchError: of a newer format, or made by another encoder than ``model``.
+            IndexDamagedError: its catalogue is damaged.
+        """
+        return cls(Catalogue(Path(folder) if folder else default_folder()), model)
+
+    @classmethod
+    def create(
+        cls, folder: Path | str | None = None, model: Path | str | None = None
+    ) -> ImageIndex:
+        """Open an index, or make an empty one where there is none. Arguments as for :meth:`open`.
+
+        Raises:
+            UsageError: the folder cannot be written.
+        """
+        try:
+            return cls.open(folder, model)
+        except IndexMissingError:
+            encoder = Encoder(model or "default")
+            name = "default" if model is None else str(model)
+            where = Path(folder) if folder else default_folder()
+            if Path(name).is_file():
+                name = str(Path(name).absolute())
+            catalogue = Catalogue.create(where, encoder.digest, name, encoder.dimension)
+            index = cls(catalogue)
+            index._encoder = encoder
+            return index
+
+    def close(self) -> None:
+        """Release the index's files."""
+        self._catalogue.close()
+
+    def __enter__(self) -> ImageIndex:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that made this index, loaded at first use.
+
+        Raises:
+            EncoderError: its file is gone or damaged.
+            IndexMismatchError: the file holds another encoder by now.
+        """
+        if self._encoder is None:
+            name = str(self._model or self._made_by.model)
+            encoder = Encoder(name)
+            if encoder.digest != self._made_by.encoder_digest:
+                raise IndexMismatchError(
+                    f"the index in {self.folder} was made by another encoder than {name} "
+                    f"({self._made_by.model}, digest {self._made_by.encoder_digest[:8]}…): name "
+                    "that one with --model, or another folder with --index and index again"
+                )
+            self._encoder = encoder
+        return self._encoder
+
+    # --- adding ----------------------------------------------------------------------------------
+
+    def add(self, folders: Sequence[Path | str], progress: Progress | None = None) -> AddReport:
+        """Bring the index up to date with folders of photos.
+
+        Only files that are new or whose size or time changed are read. Photos whose files are gone
+        leave the index, but a folder that is missing or empty never empties it. Work is committed
+        batch by batch: whatever ends this call, what was committed stays, and the next goes on.
+
+        Args:
+            folders: each with everything below it.
+            progress: called with (files done, files to do) after every batch.
+
+        Raises:
+            UsageError: a folder is no folder and unknown, or none of them holds a photo.
+            IndexBusyError: another process is adding.
+            EncoderError: the encoder fails.
+        """
+        with self._catalogue.writer() as writer:
+            update = Update(writer, lambda: self.encoder, progress)
+            for folder in folders:
+                update.folder(Path(os.path.realpath(folder)))
+            self._publish_graph(writer)
+        return update.report
+
+    def _publish_graph(self, writer: Writer) -> None:
+        header = writer.header()
+        record = _graph_record(writer)
+        if record and record.generation == header.generation:
+            return
+        ids, vectors = all_vectors(writer)
+        if not len(ids):
+            return
+        graph = Graph.build(ids, vectors)
+        try:
+            fresh = graph.publish(self.folder, header.generation)
+        except OSError:
+            return  # the graph is a cache: without it every query is answered exactly
+        writer.set({f"{_GRAPH_KEYS}{key}": value for key, value in asdict(fresh).items()})
+        for old in self.folder.glob("graph-*.hnsw"):
+            if old.name != fresh.file:
+                old.unlink(missing_ok=True)
+
+    # --- searching -------------------------------------------------------------------------------
+
+    def similar(self, query: Query, k: int = 10) -> list[Match]:
+        """Find the photos most similar to one photo.
+
+        Args:
+            query: a path, the bytes of an image file, a binary file, a Pillow image, pixels (uint8,
+                shape = (height, width, 3)) or a vector (float, shape = (dimension,)).
+            k: how many at most.
+
+        Returns:
+            The best first; equal scores in the order of paths. A query that is itself a photo of
+            the index is not among its answers.
+
+        Raises:
+            PhotoError: the query is no photo.
+            EncoderError, IndexMismatchError: as for :attr:`encoder`.
+            IndexDamagedError: the catalogue is damaged.
+        """
+        return self.similar_many([query], k)[0]
+
+    def similar_many(self, queries: Sequence[Query], k: int = 10) -> list[list[Match]]:
+        """Answer several queries at once; see :meth:`similar`. All see the same state."""
+        if k < 1:
+            raise UsageError(f"the number of answers must be at least 1, not {k}")
+        with self._catalogue.snapshot() as snapshot:
+            vectors, own = self._query_vectors(queries, snapshot)
+            finalists = self._from_graph(vectors, k + 1, snapshot)
+            if finalists is None:
+                finalists = exact_nearest(vectors, k + 1, snapshot)
+            self._queries += 1
+            roots = snapshot.roots()
+            return [
+                _matches(vector, ids, stored, itself, k, snapshot, roots)
+                for vector, (ids, stored), itself in zip(vectors, finalists, own, strict=True)
+            ]
+
+    def _query_vectors(
+        self, queries: Sequence[Query], snapshot: Snapshot
+    ) -> tuple[Vectors, list[int | None]]:
+        """Find or compute the queries' vectors, and their ids where they are in the index."""
+        dimension = snapshot.header().dimension
+        vectors = np.empty((len(queries), dimension), dtype=np.float32)
+        own: list[int | None] = [None] * len(queries)
+        pixels, places = [], []
+        for place, query in enumerate(queries):
+            if isinstance(query, np.ndarray) and query.ndim == 1:
+                vectors[place] = _unit(query, dimension)
+                continue
+            if isinstance(query, (str, Path)):
+                row = _indexed(Path(query), snapshot)
+                if row is not None:
+                    own[place] = row.id
+                    vectors[place] = snapshot.vector(row.id)
+                    continue
+            size = self.encoder.image_size
+            if isinstance(query, np.ndarray):
+                photo = photo_from_array(query, size)
+            elif isinstance(query, Image.Image):
+                photo = photo_from_image(query, size)
+            else:
+                photo = load_photo(query, size)
+            pixels.append(photo.pixels)
+            places.append(place)
+        if pixels:
+            vectors[places] = self.encoder.encode(np.stack(pixels))
+        return vectors, own
+
+    def _from_graph(
+        self, vectors: Vectors, k: int, snapshot: Snapshot
+    ) -> list[tuple[Ids, Vectors]] | None:
+        """Ask the graph; None where the exact search has to answer."""
+        generation = snapshot.header().generation
+        if generation != self._graph_generation:
+            if not self._queries:
+                return None  # for one query, reading all vectors is quicker than loading the graph
+            record = _graph_record(snapshot)
+            self._graph = None
+            if record and record.generation == generation and record.recall >= TARGET_RECALL:
+                self._graph = Graph.load(self.folder, record, vectors.shape[1])
+            self._graph_generation = generation
+        if self._graph is None:
+            return None
+        found = self._graph.nearest(vectors, k)
+        if found is None:
+            return None
+        return [(ids, self._graph.vectors(ids)) for ids in found]
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def info(self) -> IndexInfo:
+        """Tell what the index holds."""
+        with self._catalogue.snapshot() as snapshot:
+            header, roots = snapshot.header(), sorted(snapshot.roots().values())
+            photos, unreadable = snapshot.counts()
+            record = _graph_record(snapshot)
+        return IndexInfo(
+            folder=self.folder,
+            photos=photos,
+            unreadable=unreadable,
+            roots=roots,
+            away=[root for root in roots if not root.is_dir()],
+            model=header.model,
+            encoder_digest=header.encoder_digest,
+            dimension=header.dimension,
+            bytes=sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file()),
+            graph=record if record and record.generation == header.generation else None,
+        )
+
+    def __len__(self) -> int:
+        """Count the photos that can be found."""
+        with self._catalogue.snapshot() as snapshot:
+            return snapshot.counts()[0]
+
+    def __iter__(self) -> Iterator[Path]:
+        """Go through the paths of all photos that can be found, as they are now."""
+        with self._catalogue.snapshot() as snapshot:
+            roots = snapshot.roots()
+            paths = [roots[p.root] / p.path for p in snapshot.photos() if p.problem is None]
+        return iter(paths)
+
+
+def _unit(vector: NDArray[Any], dimension: int) -> Vectors:
+    length = float(np.linalg.norm(vector))
+    if vector.shape != (dimension,) or not np.isfinite(length) or length == 0.0:
+        raise UsageError(
+            f"a vector must be {dimension} finite numbers, not all zero; got shape {vector.shape}"
+        )
+    return np.asarray(vector / length, dtype=np.float32)
+
+
+def _indexed(path: Path, snapshot: Snapshot) -> PhotoRow | None:
+    """Find a file in the index, if it is as it was when it was indexed."""
+    for candidate in dict.fromkeys((path.absolute(), Path(os.path.realpath(path)))):
+        row = snapshot.find(candidate)
+        if row is not None and row.problem is None:
+            try:
+                status = path.stat()
+            except OSError:
+                return None
+            same = (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
+            return row if same else None
+    return None
+
+
+def _graph_record(snapshot: Snapshot) -> GraphRecord | None:
+    values = {
+        key.removeprefix(_GRAPH_KEYS): value
+        for key, value in snapshot.settings(_GRAPH_KEYS).items()
+    }
+    if set(values) != {f.name for f in fields(GraphRecord)}:
+        return None
+    return GraphRecord(**values)  # type: ignore[arg-type]
+
+
+def _matches(
+    query: Vectors,
+    ids: Ids,
+    stored: Vectors,
+    itself: int | None,
+    k: int,
+    snapshot: Snapshot,
+    roots: dict[int, Path],
+) -> list[Match]:
+    """Score the finalists in double precision, order them, and look up their photos."""
+    scores = (stored.astype(np.float64) * query.astype(np.float64)).sum(axis=1).clip(-1.0, 1.0)
+    rows = zip(snapshot.photos(ids.tolist()), scores.tolist(), strict=True)
+    ranked = sorted(
+        (-score, roots[row.root] / row.path, row) for row, score in rows if row.id != itself
+    )
+    return [
+        Match(rank, -negated, path, row.width or 0, row.height or 0)
+        for rank, (negated, path, row) in enumerate(ranked[:k], start=1)
+    ]
