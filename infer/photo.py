@@ -25,7 +25,7 @@ IMAGE_SIZE = 224  # pixels, both sides of what the encoder sees
 DRAFT_FACTOR = 2  # a JPEG is decoded at the smallest eighth that is still this often IMAGE_SIZE
 RESIZE_RULE = "squash to a square, Lanczos"  # as an encoder's metadata state it
 BACKGROUND = (255, 255, 255)  # what shows through transparent pixels
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # MPO: JPEGs of some phones
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # JPEG includes MPO
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 )

@@ -1,0 +1,57 @@
+"""The commands, one module for each group of them, and what they share.
+
+A module here imports nothing heavy at its top: it is loaded whenever the help is shown.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..update import Progress
+
+IndexOption = Annotated[
+    Path | None,
+    typer.Option("--index", metavar="DIR", help="The index's folder.", envvar="IMGSIM_EDGE_INDEX"),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="FILE", help="An encoder: an .onnx file or a shipped name."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Progress | None]:
+    """Show a progress bar on stderr where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield show
+
+
+def say(line: str) -> None:
+    """Write a line to stderr, where everything goes that is no result."""
+    typer.echo(line, err=True)

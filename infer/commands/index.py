@@ -1,0 +1,97 @@
+"""`imgsim-edge index` and `imgsim-edge info`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import IndexOption, JsonOption, ModelOption, progress, say
+
+if TYPE_CHECKING:
+    from ..update import AddReport
+
+NAMED_PROBLEMS = 20  # unreadable files that are named one by one; the others are counted
+
+
+def index_command(
+    paths: Annotated[list[Path], typer.Argument(help="Folders of photos.", show_default=False)],
+    index: IndexOption = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Index folders of photos, or bring an index up to date with them."""
+    from ..index import ImageIndex
+
+    with ImageIndex.create(index, model) as opened, progress("indexing") as show:
+        try:
+            report = opened.add(paths, show)
+        except KeyboardInterrupt:
+            say(
+                f"interrupted: {len(opened):,} photos are in the index; "
+                "run the same command again to go on"
+            )
+            raise typer.Exit(130) from None
+        photos = len(opened)
+    _tell(report, photos, as_json)
+
+
+def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None:
+    """Say what the index holds."""
+    from .. import render
+    from ..index import ImageIndex
+
+    with ImageIndex.open(index) as opened:
+        info = opened.info()
+    if as_json:
+        values = {**vars(info), "graph": vars(info.graph) if info.graph else None}
+        typer.echo(json.dumps(values, default=str))
+        return
+    graph = "none (queries are answered exactly)"
+    if info.graph:
+        recall = f"recall@10 {info.graph.recall:.3f} with ef {info.graph.effort}"
+        graph = f"{info.graph.count:,} vectors, {recall}"
+    rows = [
+        ("index", render.shell_path(info.folder)),
+        ("photos", f"{info.photos:,}"),
+        ("unreadable", f"{info.unreadable:,} files"),
+        *(
+            ("folder", render.shell_path(root) + (" (away)" if root in info.away else ""))
+            for root in info.roots
+        ),
+        ("encoder", f"{info.model}, {info.dimension} numbers, digest {info.encoder_digest}"),
+        ("graph", graph),
+        (
+            "size",
+            f"{render.size(info.bytes)}, {info.bytes / max(info.photos, 1):,.0f} bytes a photo",
+        ),
+    ]
+    for name, value in rows:
+        typer.echo(f"{name:<11} {value}")
+
+
+def _tell(report: AddReport, photos: int, as_json: bool) -> None:
+    """Print what an `index` run did: the counts as its result, the problems as warnings."""
+    counts = {
+        "added": report.added,
+        "changed": report.changed,
+        "moved": report.moved,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "unreadable": len(report.unread),
+    }
+    for unread in report.unread[:NAMED_PROBLEMS]:
+        say(f"cannot read {unread.path}: {unread.reason}")
+    if len(report.unread) > NAMED_PROBLEMS:
+        say(f"… and {len(report.unread) - NAMED_PROBLEMS:,} more")
+    for folder in report.away:
+        say(f"{folder} is not there or empty: its photos are kept as away")
+    if as_json:
+        unread_files = [{"path": str(u.path), "reason": u.reason} for u in report.unread]
+        away = [str(folder) for folder in report.away]
+        typer.echo(json.dumps({"photos": photos, **counts, "unread": unread_files, "away": away}))
+    else:
+        told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+        typer.echo(f"{photos:,} photos in the index ({told or 'nothing to do'})")
