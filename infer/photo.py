@@ -165,11 +165,11 @@ def _resizable(image: Image.Image) -> Image.Image:
     if mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
         grey = np.asarray(image).astype(np.int32)
         return Image.fromarray((grey.clip(0, 0xFFFF) >> 8).astype(np.uint8))
-    if mode == "F":  # no agreed range: the darkest value becomes black, the lightest white
+    if mode == "F":  # no agreed range: 0 to 1, else 0 to 255, else as far as the values go
         values = np.nan_to_num(np.asarray(image))
-        low, high = float(values.min()), float(values.max())
-        scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
-        return Image.fromarray(scaled.astype(np.uint8))
+        low, high = min(0.0, float(values.min())), float(values.max())
+        full = 1.0 if high <= 1.0 else 255.0 if high <= 255.0 else high
+        return Image.fromarray(((values - low) * (255.0 / (full - low))).astype(np.uint8))
     if "transparency" in image.info:
         return image.convert("RGBA")
     if mode in ("L", "RGB", "CMYK", "LA", "RGBA"):

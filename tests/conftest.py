@@ -1,0 +1,94 @@
+"""Photographs to test with, and a way to run the installed program.
+
+The photographs come with scikit-image and scikit-learn; the tests vary them, so that it is known
+which photo is the nearest to which.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+PROGRAM = "import sys; from imgsim_edge.infer.cli import main; sys.exit(main())"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run of the program left."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def photographs() -> dict[str, Image.Image]:
+    """Real photographs in RGB, by name, none larger than 640 pixels."""
+    import skimage
+    import sklearn
+
+    bundled = Path(skimage.__file__).parent / "data"
+    files = [bundled / f"{name}.png" for name in ("astronaut", "chelsea", "coffee", "ihc")]
+    files += [bundled / f"{name}.jpg" for name in ("rocket", "hubble_deep_field", "retina")]
+    files += sorted((Path(sklearn.__file__).parent / "datasets" / "images").glob("*.jpg"))
+    photos = {}
+    for file in files:
+        with Image.open(file) as image:
+            photos[file.stem] = image.convert("RGB")
+            photos[file.stem].thumbnail((640, 640))
+    assert len(photos) == 9
+    return photos
+
+
+@pytest.fixture(scope="session")
+def collection(photographs: dict[str, Image.Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which every photo ``NAME.jpg`` has one twin, a crop called ``NAME-crop.jpg``."""
+    folder = tmp_path_factory.mktemp("collection")
+    for name, image in photographs.items():
+        width, height = image.size
+        image.save(folder / f"{name}.jpg", quality=90)
+        box = (width // 12, height // 12, width - width // 12, height - height // 12)
+        image.crop(box).save(folder / f"{name}-crop.jpg", quality=80)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def indexed(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an index of ``collection``, made by the shipped encoder; only to be read."""
+    from imgsim_edge.infer import ImageIndex
+
+    folder = tmp_path_factory.mktemp("indexed") / "index"
+    with ImageIndex.create(folder) as index:
+        index.add([collection])
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run the program as its users do, with an index of this test's own."""
+
+    def run_program(*arguments: object, **environment: str) -> Result:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *map(str, arguments)],
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=600,
+            cwd=tmp_path,
+            env={**os.environ, "IMGSIM_EDGE_INDEX": str(tmp_path / "index"), **environment},
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run_program
