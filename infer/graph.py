@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 from .encoder import Vectors, available_cores
 
+# Of unit vectors the inner product is the cosine. hnswlib's own "cosine" would normalise them once
+# more, and then the graph's scores would differ from the exact search's in the last digits.
+SPACE = "ip"
 LINKS = 16  # M: neighbours of a node; its level-0 links take 8 · M bytes
 BUILD_EFFORT = 200  # ef_construction: candidates looked at when a node is added
 SEARCH_EFFORTS = (
@@ -76,7 +79,7 @@ class Graph:
         """
         import hnswlib
 
-        index = hnswlib.Index(space="cosine", dim=vectors.shape[1])
+        index = hnswlib.Index(space=SPACE, dim=vectors.shape[1])
         index.init_index(
             len(ids), M=LINKS, ef_construction=BUILD_EFFORT, allow_replace_deleted=True
         )
@@ -96,7 +99,7 @@ class Graph:
                 return None
         except OSError:
             return None
-        index = hnswlib.Index(space="cosine", dim=dimension)
+        index = hnswlib.Index(space=SPACE, dim=dimension)
         index.load_index(str(path), allow_replace_deleted=True)
         return cls(index, record.effort, record.recall)
 
