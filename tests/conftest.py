@@ -51,8 +51,10 @@ def photographs() -> dict[str, Image.Image]:
 
 
 @pytest.fixture(scope="session")
-def collection(photographs: dict[str, Image.Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which every photo ``NAME.jpg`` has one twin, a crop called ``NAME-crop.jpg``."""
+def collection(
+    photographs: dict[str, Image.Image], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Make a folder in which every photo ``NAME.jpg`` has a twin, the crop ``NAME-crop.jpg``."""
     folder = tmp_path_factory.mktemp("collection")
     for name, image in photographs.items():
         width, height = image.size

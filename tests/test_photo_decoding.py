@@ -34,7 +34,7 @@ def expected(cat: Image.Image) -> np.ndarray:
     return np.asarray(cat.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS))
 
 
-@pytest.mark.parametrize("suffix", sorted(SUFFIXES - {".mpo"}) + [".JPG", ".Png"])
+@pytest.mark.parametrize("suffix", [*sorted(SUFFIXES - {".mpo"}), ".JPG", ".Png"])
 def test_every_format_gives_the_same_photo(
     suffix: str, cat: Image.Image, expected: np.ndarray, tmp_path: Path
 ) -> None:
@@ -183,9 +183,7 @@ def broken(folder: Path, cat: Image.Image) -> dict[str, tuple[Path, str]]:
 
 
 @pytest.mark.parametrize("kind", ["empty", "lying", "truncated", "missing", "folder", "bomb"])
-def test_what_is_no_photo_says_why_in_one_line(
-    kind: str, cat: Image.Image, tmp_path: Path
-) -> None:
+def test_what_is_no_photo_says_why_in_one_line(kind: str, cat: Image.Image, tmp_path: Path) -> None:
     path, reason = broken(tmp_path, cat)[kind]
     with pytest.raises(PhotoError) as caught:
         load_photo(path)
