@@ -7,10 +7,11 @@ same bytes everywhere.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,7 @@ _UPRIGHT_BY = {  # EXIF 2.32, tag 0x0112: how to turn each stored orientation up
 _FIRST_THAT_SWAPS_SIDES = 5
 
 Pixels = NDArray[np.uint8]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -78,29 +80,21 @@ def load_photo(source: Path | str | bytes | BinaryIO, size: int = IMAGE_SIZE) ->
 
     Safe to call from several threads; most of the time is spent outside the interpreter lock.
     """
-    name: Path | str = source if isinstance(source, (Path, str)) else "image"
-    try:
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
-        ) as image:
-            return _photo(image, size)
-    except FileNotFoundError as error:
-        raise PhotoError(name, "no such file") from error
-    except UnidentifiedImageError as error:
-        empty = source == b"" or (
-            isinstance(source, (Path, str)) and not Path(source).stat().st_size
-        )
-        reason = "empty file" if empty else "not an image of a known format"
-        raise PhotoError(name, reason) from error
-    except Image.DecompressionBombError as error:
-        raise PhotoError(name, "too many pixels (a decompression bomb?)") from error
-    except MemoryError as error:
-        raise PhotoError(name, "not enough memory to decode it") from error
-    except OSError as error:
-        reason = error.strerror or f"damaged image ({error})"
-        raise PhotoError(name, reason[0].lower() + reason[1:]) from error
-    except Exception as error:
-        raise PhotoError(name, f"damaged image ({type(error).__name__}: {error})") from error
+    return _with_image(source, lambda image: _photo(image, size))
+
+
+def load_thumbnail(source: Path | str | bytes | BinaryIO, side: int) -> Image.Image:
+    """Decode an image file as its owner sees it, for people to look at.
+
+    Like :func:`load_photo`, but the proportions stay: no side is longer than ``side`` pixels, and
+    nothing is enlarged. The result is RGB, in sRGB.
+
+    Raises:
+        PhotoError: as for :func:`load_photo`.
+
+    Safe to call from several threads.
+    """
+    return _with_image(source, lambda image: _thumbnail(image, side))
 
 
 def photo_from_image(image: Image.Image, size: int = IMAGE_SIZE) -> Photo:
@@ -134,6 +128,35 @@ def photo_from_array(array: NDArray[Any], size: int = IMAGE_SIZE) -> Photo:
     return _photo(Image.fromarray(np.ascontiguousarray(array)), size)
 
 
+def _with_image(
+    source: Path | str | bytes | BinaryIO, use: Callable[[Image.Image], Result]
+) -> Result:
+    """Open an image and use it; whatever is wrong with it becomes a PhotoError."""
+    name: Path | str = source if isinstance(source, (Path, str)) else "image"
+    try:
+        with Image.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
+        ) as image:
+            return use(image)
+    except FileNotFoundError as error:
+        raise PhotoError(name, "no such file") from error
+    except UnidentifiedImageError as error:
+        empty = source == b"" or (
+            isinstance(source, (Path, str)) and not Path(source).stat().st_size
+        )
+        reason = "empty file" if empty else "not an image of a known format"
+        raise PhotoError(name, reason) from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(name, "too many pixels (a decompression bomb?)") from error
+    except MemoryError as error:
+        raise PhotoError(name, "not enough memory to decode it") from error
+    except OSError as error:
+        reason = error.strerror or f"damaged image ({error})"
+        raise PhotoError(name, reason[0].lower() + reason[1:]) from error
+    except Exception as error:
+        raise PhotoError(name, f"damaged image ({type(error).__name__}: {error})") from error
+
+
 def _photo(image: Image.Image, size: int) -> Photo:
     width, height = image.size
     if image.format in ("JPEG", "MPO"):
@@ -142,13 +165,26 @@ def _photo(image: Image.Image, size: int) -> Photo:
     orientation = _orientation(image)  # after load(), which itself turns a TIFF and drops its flag
     if orientation >= _FIRST_THAT_SWAPS_SIDES:
         width, height = height, width
+    return Photo(np.asarray(_shrunk(image, (size, size), orientation)), width, height)
+
+
+def _thumbnail(image: Image.Image, side: int) -> Image.Image:
+    if image.format in ("JPEG", "MPO"):
+        image.draft(None, (side, side))
+    image.load()
+    orientation = _orientation(image)
+    scale = min(1.0, side / max(image.size))
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    return _shrunk(image, (width, height), orientation)
+
+
+def _shrunk(image: Image.Image, size: tuple[int, int], orientation: int) -> Image.Image:
+    """Resize a loaded image, as it is stored, to ``size``; the result is upright and in sRGB."""
     profile = image.info.get("icc_profile")
-    small = _resizable(image).resize((size, size), Image.Resampling.LANCZOS)
+    small = _resizable(image).resize(size, Image.Resampling.LANCZOS)
     # From here on the image is small, so that colours and turning cost next to nothing.
     small = _opaque_srgb(small, profile)
-    if orientation in _UPRIGHT_BY:
-        small = small.transpose(_UPRIGHT_BY[orientation])
-    return Photo(np.asarray(small), width, height)
+    return small.transpose(_UPRIGHT_BY[orientation]) if orientation in _UPRIGHT_BY else small
 
 
 def _orientation(image: Image.Image) -> int:
