@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -135,15 +135,13 @@ class Block:
 class Catalogue:
     """The SQLite file of one index folder.
 
-    Readers may be used from several threads (each gets a connection of its own) and beside a writer
+    Readers may be used from several threads (each snapshot has a connection of its own) and beside a writer
     in this or another process. One writer at a time, in one thread: see :meth:`writer`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._connections_lock = threading.Lock()
+        self._idle: deque[sqlite3.Connection] = deque()  # its pop and append are atomic
         path = folder / CATALOGUE_FILE
         if not path.is_file():
             raise IndexMissingError(
@@ -210,23 +208,24 @@ class Catalogue:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Lend this thread's connection and give SQLite's errors their meaning."""
+        """Lend a connection that nobody else has, and give SQLite's errors their meaning."""
         try:
-            connection = getattr(self._local, "connection", None)
-            if connection is None:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
                 connection = sqlite3.connect(
                     f"{(self.folder / CATALOGUE_FILE).absolute().as_uri()}?mode=rw",
                     uri=True,
                     timeout=READ_PATIENCE,
                     isolation_level=None,
-                    check_same_thread=False,  # close() closes them all from one thread
+                    check_same_thread=False,  # it is lent to one thread at a time
                 )
-                self._local.connection = connection
-                with self._connections_lock:
-                    self._connections.append(connection)
             yield connection
         except sqlite3.DatabaseError as error:
+            connection.close()
             raise self._meaning(error) from error
+        else:
+            self._idle.append(connection)
 
     def _meaning(self, error: sqlite3.DatabaseError) -> Exception:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
@@ -236,11 +235,9 @@ class Catalogue:
         return _damaged(self.folder, str(error))
 
     def close(self) -> None:
-        """Close every connection. The object cannot be used afterwards."""
-        with self._connections_lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+        """Close every connection that is not in use."""
+        while self._idle:
+            self._idle.pop().close()
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -313,6 +310,8 @@ class Snapshot:
 
     def photos(self, ids: Iterable[int] | None = None) -> Iterator[PhotoRow]:
         """Read photos, all of them or those with the given ids, in the order asked for.
+
+        Ids that are not in the catalogue are passed over.
 
         Raises:
             IndexDamagedError: a row is not what was written.

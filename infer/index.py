@@ -6,7 +6,7 @@ The command line uses this and nothing below it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +24,7 @@ from .search import all_vectors, exact_nearest
 from .update import AddReport, Progress, Update
 
 Query = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
+_JOIN_PART = 1024  # photos of a self-join that are asked for at once
 _GRAPH_KEYS = "graph."  # of the header entries that describe the graph's file
 
 
@@ -37,6 +38,7 @@ class Match:
         path: of the photo.
         width: of the upright photo in pixels.
         height: likewise.
+        id: of the photo in the index; it stays while the photo does.
     """
 
     rank: int
@@ -44,6 +46,46 @@ class Match:
     path: Path
     width: int
     height: int
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedPhoto:
+    """One photo that an index can find.
+
+    Attributes:
+        id: a small whole number, the photo's as long as it stays in the index.
+        path: of its file.
+        size: of the file in bytes, when it was indexed.
+        mtime_ns: time of the file's last change then, in nanoseconds since 1970.
+        digest: BLAKE2b (128 bits) of the file's bytes.
+        width: of the upright photo in pixels.
+        height: likewise.
+    """
+
+    id: int
+    path: Path
+    size: int
+    mtime_ns: int
+    digest: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest photos of some photos, a part of a self-join.
+
+    Attributes:
+        ids: int64, shape = (n,): the photos.
+        neighbours: int64, shape = (n, k): their nearest others, the best first, −1 where there are
+            fewer than k.
+        scores: float32, shape = (n, k): cosine similarities in [−1, 1], −inf where there is none.
+    """
+
+    ids: Ids
+    neighbours: Ids
+    scores: Vectors
 
 
 @dataclass(frozen=True)
@@ -176,15 +218,19 @@ class ImageIndex:
 
     # --- adding ----------------------------------------------------------------------------------
 
-    def add(self, folders: Sequence[Path | str], progress: Progress | None = None) -> AddReport:
-        """Bring the index up to date with folders of photos.
+    def add(
+        self, paths: Sequence[Path | str] | None = None, progress: Progress | None = None
+    ) -> AddReport:
+        """Bring the index up to date with folders of photos, or with single files.
 
         Only files that are new or whose size or time changed are read. Photos whose files are gone
         leave the index, but a folder that is missing or empty never empties it. Work is committed
         batch by batch: whatever ends this call, what was committed stays, and the next goes on.
 
         Args:
-            folders: each with everything below it.
+            paths: folders, each with everything below it, and single files inside folders that are
+                known; all known folders where None. A path inside a known folder that is no longer
+                there leaves the index.
             progress: called with (files done, files to do) after every batch.
 
         Raises:
@@ -194,10 +240,34 @@ class ImageIndex:
         """
         with self._catalogue.writer() as writer:
             update = Update(writer, lambda: self.encoder, progress)
-            for folder in folders:
-                update.folder(Path(os.path.realpath(folder)))
+            for path in writer.roots().values() if paths is None else paths:
+                update.take(Path(os.path.realpath(path)))
             self._publish_graph(writer)
         return update.report
+
+    def remove(self, paths: Sequence[Path | str]) -> int:
+        """Take photos out of the index, by their files or by folders above them.
+
+        The files themselves are not touched; where they still exist, the next :meth:`add` of their
+        folder finds them again.
+
+        Returns:
+            how many photos left.
+
+        Raises:
+            IndexBusyError: another process is writing.
+        """
+        with self._catalogue.writer() as writer:
+            roots = writer.roots()
+            tops = [Path(os.path.realpath(path)) for path in paths]
+            gone = [
+                photo.id
+                for photo in writer.photos()
+                if any((roots[photo.root] / photo.path).is_relative_to(top) for top in tops)
+            ]
+            writer.remove(gone)
+            self._publish_graph(writer)
+        return len(gone)
 
     def _publish_graph(self, writer: Writer) -> None:
         header = writer.header()
@@ -219,13 +289,26 @@ class ImageIndex:
 
     # --- searching -------------------------------------------------------------------------------
 
-    def similar(self, query: Query, k: int = 10) -> list[Match]:
+    def similar(
+        self,
+        query: Query,
+        k: int = 10,
+        *,
+        exact: bool = False,
+        within: Path | str | None = None,
+        min_score: float | None = None,
+        omit: Collection[int] = (),
+    ) -> list[Match]:
         """Find the photos most similar to one photo.
 
         Args:
             query: a path, the bytes of an image file, a binary file, a Pillow image, pixels (uint8,
                 shape = (height, width, 3)) or a vector (float, shape = (dimension,)).
             k: how many at most.
+            exact: compare with every photo, whatever the graph could tell.
+            within: only photos below this folder.
+            min_score: only photos with at least this score.
+            omit: ids of photos that are no answer.
 
         Returns:
             The best first; equal scores in the order of paths. A query that is itself a photo of
@@ -236,23 +319,79 @@ class ImageIndex:
             EncoderError, IndexMismatchError: as for :attr:`encoder`.
             IndexDamagedError: the catalogue is damaged.
         """
-        return self.similar_many([query], k)[0]
+        return self.similar_many(
+            [query], k, exact=exact, within=within, min_score=min_score, omit=omit
+        )[0]
 
-    def similar_many(self, queries: Sequence[Query], k: int = 10) -> list[list[Match]]:
+    def similar_many(
+        self,
+        queries: Sequence[Query],
+        k: int = 10,
+        *,
+        exact: bool = False,
+        within: Path | str | None = None,
+        min_score: float | None = None,
+        omit: Collection[int] = (),
+    ) -> list[list[Match]]:
         """Answer several queries at once; see :meth:`similar`. All see the same state."""
         if k < 1:
             raise UsageError(f"the number of answers must be at least 1, not {k}")
         with self._catalogue.snapshot() as snapshot:
             vectors, own = self._query_vectors(queries, snapshot)
-            finalists = self._from_graph(vectors, k + 1, snapshot)
+            only = None if within is None else _ids_below(Path(os.path.realpath(within)), snapshot)
+            wanted = k + 1 + len(omit)
+            finalists = None
+            if not exact and only is None:
+                finalists = self._from_graph(vectors, wanted, snapshot)
             if finalists is None:
-                finalists = exact_nearest(vectors, k + 1, snapshot)
+                finalists = exact_nearest(vectors, wanted, snapshot, only)
             self._queries += 1
             roots = snapshot.roots()
-            return [
-                _matches(vector, ids, stored, itself, k, snapshot, roots)
+            answers = [
+                _matches(vector, ids, stored, {itself, *omit}, k, snapshot, roots)
                 for vector, (ids, stored), itself in zip(vectors, finalists, own, strict=True)
             ]
+        if min_score is None:
+            return answers
+        return [[match for match in answer if match.score >= min_score] for answer in answers]
+
+    def embed(self, queries: Sequence[Query]) -> Vectors:
+        """Give the vectors of queries: float32, shape = (len(queries), dimension), unit length.
+
+        A file that is in the index as it is now is not decoded again. Errors as for
+        :meth:`similar`.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            return self._query_vectors(queries, snapshot)[0]
+
+    def neighbours(
+        self, k: int = 10, *, exact: bool = False, within: Path | str | None = None
+    ) -> Iterator[Neighbours]:
+        """Join the index with itself: the ``k`` nearest others of every photo, part by part.
+
+        Memory holds one part and the graph (or all vectors), never a square. One committed state is
+        seen from the first part to the last.
+
+        Args:
+            k: how many others at most.
+            exact: compare with every photo, whatever the graph could tell.
+            within: only photos below this folder, on both sides.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            only = None if within is None else _ids_below(Path(os.path.realpath(within)), snapshot)
+            ids, vectors = all_vectors(snapshot)
+            if only is not None:
+                mine = np.isin(ids, only)
+                ids, vectors = ids[mine], vectors[mine]
+            for first in range(0, len(ids), _JOIN_PART):
+                part, queries = ids[first : first + _JOIN_PART], vectors[first : first + _JOIN_PART]
+                self._queries += len(part)
+                finalists = None
+                if not exact and only is None:
+                    finalists = self._from_graph(queries, k + 1, snapshot)
+                if finalists is None:
+                    finalists = exact_nearest(queries, k + 1, snapshot, only)
+                yield _joined(part, queries, finalists, k)
 
     def _query_vectors(
         self, queries: Sequence[Query], snapshot: Snapshot
@@ -326,6 +465,52 @@ class ImageIndex:
             graph=record if record and record.generation == header.generation else None,
         )
 
+    def find(self, path: Path | str) -> IndexedPhoto | None:
+        """Look up the photo of a file; None where the index holds none of that path."""
+        with self._catalogue.snapshot() as snapshot:
+            for candidate in _names_of(Path(path)):
+                row = snapshot.find(candidate)
+                if row is not None and row.problem is None:
+                    return _public(row, snapshot.roots())
+        return None
+
+    def photos(
+        self, ids: Sequence[int] | None = None, *, within: Path | str | None = None
+    ) -> Iterator[IndexedPhoto]:
+        """Go through photos in the order of their ids, or those with the ids given, in that order.
+
+        All are of one committed state. Ids that are not in the index are passed over.
+
+        Args:
+            ids: which photos; all where None.
+            within: only photos below this folder.
+        """
+        top = None if within is None else Path(os.path.realpath(within))
+        with self._catalogue.snapshot() as snapshot:
+            roots = snapshot.roots()
+            for row in snapshot.photos(ids):
+                if row.problem is None:
+                    photo = _public(row, roots)
+                    if top is None or photo.path.is_relative_to(top):
+                        yield photo
+
+    def vectors(self, ids: Sequence[int] | None = None) -> tuple[Ids, Vectors]:
+        """Read stored vectors.
+
+        Args:
+            ids: of which photos; of all where None.
+
+        Returns:
+            ids, int64, shape = (n,), in rising order, and float32, shape = (n, dimension). Ids that
+            are not in the index are passed over.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            every, vectors = all_vectors(snapshot)
+        if ids is None:
+            return every, vectors
+        mine = np.isin(every, np.asarray(ids, dtype=np.int64))
+        return every[mine], vectors[mine]
+
     def __len__(self) -> int:
         """Count the photos that can be found."""
         with self._catalogue.snapshot() as snapshot:
@@ -333,10 +518,7 @@ class ImageIndex:
 
     def __iter__(self) -> Iterator[Path]:
         """Go through the paths of all photos that can be found, as they are now."""
-        with self._catalogue.snapshot() as snapshot:
-            roots = snapshot.roots()
-            paths = [roots[p.root] / p.path for p in snapshot.photos() if p.problem is None]
-        return iter(paths)
+        return iter([photo.path for photo in self.photos()])
 
 
 def _unit(vector: NDArray[Any], dimension: int) -> Vectors:
@@ -350,7 +532,7 @@ def _unit(vector: NDArray[Any], dimension: int) -> Vectors:
 
 def _indexed(path: Path, snapshot: Snapshot) -> PhotoRow | None:
     """Find a file in the index, if it is as it was when it was indexed."""
-    for candidate in dict.fromkeys((path.absolute(), Path(os.path.realpath(path)))):
+    for candidate in _names_of(path):
         row = snapshot.find(candidate)
         if row is not None and row.problem is None:
             try:
@@ -360,6 +542,42 @@ def _indexed(path: Path, snapshot: Snapshot) -> PhotoRow | None:
             same = (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
             return row if same else None
     return None
+
+
+def _names_of(path: Path) -> Iterable[Path]:
+    """Name a file as the catalogue may know it: as it was put, and without symbolic links."""
+    return dict.fromkeys((path.absolute(), Path(os.path.realpath(path))))
+
+
+def _ids_below(folder: Path, snapshot: Snapshot) -> Ids:
+    roots = snapshot.roots()
+    found = (p.id for p in snapshot.photos() if (roots[p.root] / p.path).is_relative_to(folder))
+    return np.fromiter(found, np.int64)
+
+
+def _public(row: PhotoRow, roots: dict[int, Path]) -> IndexedPhoto:
+    return IndexedPhoto(
+        row.id,
+        roots[row.root] / row.path,
+        row.size,
+        row.mtime_ns,
+        row.digest or b"",
+        row.width or 0,
+        row.height or 0,
+    )
+
+
+def _joined(ids: Ids, queries: Vectors, finalists: list[tuple[Ids, Vectors]], k: int) -> Neighbours:
+    neighbours = np.full((len(ids), k), -1, dtype=np.int64)
+    scores = np.full((len(ids), k), -np.inf, dtype=np.float32)
+    for row, (photo, query, (others, stored)) in enumerate(
+        zip(ids, queries, finalists, strict=True)
+    ):
+        others_scores = (stored @ query).clip(-1.0, 1.0)
+        order = [n for n in np.lexsort((others, -others_scores)) if others[n] != photo][:k]
+        neighbours[row, : len(order)] = others[order]
+        scores[row, : len(order)] = others_scores[order]
+    return Neighbours(ids, neighbours, scores)
 
 
 def _graph_record(snapshot: Snapshot) -> GraphRecord | None:
@@ -376,7 +594,7 @@ def _matches(
     query: Vectors,
     ids: Ids,
     stored: Vectors,
-    itself: int | None,
+    omit: set[int | None],
     k: int,
     snapshot: Snapshot,
     roots: dict[int, Path],
@@ -385,9 +603,9 @@ def _matches(
     scores = (stored.astype(np.float64) * query.astype(np.float64)).sum(axis=1).clip(-1.0, 1.0)
     rows = zip(snapshot.photos(ids.tolist()), scores.tolist(), strict=True)
     ranked = sorted(
-        (-score, roots[row.root] / row.path, row) for row, score in rows if row.id != itself
+        (-score, roots[row.root] / row.path, row) for row, score in rows if row.id not in omit
     )
     return [
-        Match(rank, -negated, path, row.width or 0, row.height or 0)
+        Match(rank, -negated, path, row.width or 0, row.height or 0, row.id)
         for rank, (negated, path, row) in enumerate(ranked[:k], start=1)
     ]

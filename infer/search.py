@@ -25,8 +25,10 @@ def all_vectors(snapshot: Snapshot) -> tuple[Ids, Vectors]:
     return np.concatenate(ids), np.concatenate(vectors)
 
 
-def exact_nearest(queries: Vectors, k: int, snapshot: Snapshot) -> list[tuple[Ids, Vectors]]:
-    """Compare with every stored vector, a few blocks at a time.
+def exact_nearest(
+    queries: Vectors, k: int, snapshot: Snapshot, only: Ids | None = None
+) -> list[tuple[Ids, Vectors]]:
+    """Compare with every stored vector (of the photos ``only``), a few blocks at a time.
 
     Returns, for each query, at least the k nearest (all that share the k-th score) in no order.
     """
@@ -55,6 +57,8 @@ def exact_nearest(queries: Vectors, k: int, snapshot: Snapshot) -> list[tuple[Id
 
     for block in snapshot.blocks():
         slots = np.flatnonzero(block.live)
+        if only is not None:
+            slots = slots[np.isin(slots + block.first, only)]
         chunk.append((slots + block.first, block.vectors[slots]))
         if len(chunk) == SCAN_BLOCKS:
             compare()

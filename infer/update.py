@@ -10,6 +10,7 @@ from .catalogue import KnownFile, PhotoRow, Writer
 from .embed import embed_files
 from .encoder import Encoder, Vectors
 from .errors import UsageError
+from .photo import SUFFIXES
 from .scan import ClosedFolder, FoundFile, scan
 
 Progress = Callable[[int, int], None]
@@ -66,19 +67,38 @@ class Update:
         self._encoder = encoder  # a function, since a run without new photos needs none
         self._progress = progress
 
-    def folder(self, folder: Path) -> None:
-        """Take in what is new or changed below a folder, and drop what is gone.
+    def take(self, path: Path) -> None:
+        """Take in what is new or changed below a folder or in a file, and drop what is gone.
 
         Raises:
-            UsageError: it is no folder and no part of one that is known, or holds no photo.
+            UsageError: it is no part of a folder that is known, and no folder with photos either.
         """
-        covering = self._covering(folder)
-        if not folder.is_dir():
-            if covering is None:
-                kind = "is not a folder" if folder.exists() else "does not exist"
-                raise UsageError(f"{folder} {kind}: give a folder of photos")
-            self.report.away.append(folder)
-            return
+        covering = self._covering(path)
+        if path.is_dir():
+            self._folder(path, covering)
+        elif covering is None:
+            kind = "is no folder and in no folder of the index" if path.exists() else "is not there"
+            raise UsageError(f"{path} {kind}: give a folder of photos")
+        elif covering[1].is_dir() and path != covering[1]:
+            self._below(_Part(covering[0], covering[1], path.relative_to(covering[1]).as_posix()))
+        else:
+            self.report.away.append(covering[1])
+
+    def _below(self, part: _Part) -> None:
+        """Take in one file, or drop a file or folder that is gone."""
+        known = {
+            file.path: file
+            for file in self._writer.files_under(part.root)
+            if file.path == part.below or _is_below(file.path, part.below)
+        }
+        found = []
+        file = part.top / part.below
+        if file.is_file() and file.suffix.lower() in SUFFIXES:
+            status = file.stat()
+            found.append(FoundFile(part.below, status.st_size, status.st_mtime_ns))
+        self._compare(part, known, found, [])
+
+    def _folder(self, folder: Path, covering: tuple[int, Path] | None) -> None:
         top = folder if covering is None else covering[1]
         below = "" if top == folder else folder.relative_to(top).as_posix()
         found, closed = [], []
@@ -119,6 +139,15 @@ class Update:
             # An empty mount point looks just like this.
             self.report.away.append(part.top / part.below)
             return
+        self._compare(part, known, found, closed)
+
+    def _compare(
+        self,
+        part: _Part,
+        known: dict[str, KnownFile],
+        found: list[FoundFile],
+        closed: list[ClosedFolder],
+    ) -> None:
         fresh = []
         for file in found:
             before = known.get(file.path)
