@@ -135,8 +135,8 @@ class Block:
 class Catalogue:
     """The SQLite file of one index folder.
 
-    Readers may be used from several threads (each snapshot has a connection of its own) and beside a writer
-    in this or another process. One writer at a time, in one thread: see :meth:`writer`.
+    Readers may be used from several threads (each snapshot has a connection of its own) and beside
+    a writer in this or another process. One writer at a time, in one thread: see :meth:`writer`.
     """
 
     def __init__(self, folder: Path) -> None:
