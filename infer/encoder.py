@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .background import METADATA_KEY, Background
 from .errors import EncoderError
 from .fingerprint import graph_digest
 from .photo import Pixels
@@ -107,6 +108,19 @@ class Encoder:
     def metadata(self) -> dict[str, str]:
         """What the file says about its origin (producer, backbone, training data, licence, …)."""
         return self._contract.metadata
+
+    @property
+    def background(self) -> Background | None:
+        """How similar two random photos are to this encoder, where its metadata say so.
+
+        Raises:
+            EncoderError: they say it in a form that cannot be read.
+        """
+        text = self.metadata.get(METADATA_KEY)
+        try:
+            return None if text is None else Background.from_text(text)
+        except ValueError as error:
+            raise EncoderError(f"{self.path} has damaged metadata: {error}") from error
 
     def encode(self, images: Pixels) -> Vectors:
         """Embed a batch of photos.
