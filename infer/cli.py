@@ -22,6 +22,7 @@ COMMANDS = {
     "index": "imgsim_edge.infer.commands.index:index_command",
     "similar": "imgsim_edge.infer.commands.similar:similar_command",
     "info": "imgsim_edge.infer.commands.index:info_command",
+    "evaluate": "imgsim_edge.infer.commands.evaluate:evaluate_command",
     "train": "imgsim_edge.train.cli:train_command",
     "export": "imgsim_edge.export.cli:export_command",
 }

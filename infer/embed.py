@@ -9,10 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from .encoder import Encoder, Vectors, available_cores
+from .encoder import Vectors, available_cores
 from .errors import PhotoError
 from .photo import Pixels, load_photo
 
@@ -43,13 +44,24 @@ class EmbeddedFile:
     is_known: bool = False
 
 
+class EncodesPhotos(Protocol):
+    """What :class:`~imgsim_edge.infer.Encoder` does, or several of them in one."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the photos it takes, in pixels."""
+
+    def encode(self, images: Pixels) -> Vectors:
+        """Embed a batch of photos: float32, shape = (batch, dimension)."""
+
+
 def content_digest(content: bytes) -> bytes:
     """Hash a file's bytes (BLAKE2b, 16 bytes long)."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def embed_files(
-    paths: Iterable[Path], encoder: Encoder, known: Container[bytes] = frozenset()
+    paths: Iterable[Path], encoder: EncodesPhotos, known: Container[bytes] = frozenset()
 ) -> Iterator[list[EmbeddedFile]]:
     """Decode and embed files, in their order, a list of at most ``BATCH`` at a time.
 
@@ -90,7 +102,7 @@ def _decode(path: Path, size: int, known: Container[bytes]) -> tuple[EmbeddedFil
 
 
 def _embed(
-    decoded: list[tuple[EmbeddedFile, Pixels | None]], encoder: Encoder
+    decoded: list[tuple[EmbeddedFile, Pixels | None]], encoder: EncodesPhotos
 ) -> list[EmbeddedFile]:
     pixels = [p for _, p in decoded if p is not None]
     vectors = iter(encoder.encode(np.stack(pixels)) if pixels else ())

@@ -19,7 +19,7 @@ Conventions, since the literature has several:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ CONFIDENCE = 0.95
 _RESAMPLED_AT_ONCE = 1 << 20  # drawn queries in memory at once
 
 Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Retrieval:
     """
 
     names: tuple[str, ...]
-    queries: NDArray[np.int64]
+    queries: Ids
     values: Floats
     alone: int
 
@@ -72,7 +73,10 @@ class Retrieval:
 
 
 def measure(
-    vectors: NDArray[Any], labels: Sequence[str], recall_at: Sequence[int] = RECALL_AT
+    vectors: NDArray[Any],
+    labels: Sequence[str],
+    recall_at: Sequence[int] = RECALL_AT,
+    first: Callable[[Ids], Ids] | None = None,
 ) -> Retrieval:
     """Rank, for every photo, all the others by cosine, and measure each ranking.
 
@@ -82,6 +86,9 @@ def measure(
         vectors: float, shape = (n, dimension), of any length (all zero: a cosine of 0 with all).
         labels: the class of each, n of them.
         recall_at: the k of recall@k.
+        first: what another search answers, to measure that search: called with a block of queries
+            (rows of the vectors), it gives int64, shape = (q, k), rows too, without the query. Any
+            photo that it left out ranks no better than the last that it gave.
 
     Raises:
         ValueError: not one label a vector, or a vector with a number that is not finite.
@@ -102,7 +109,12 @@ def measure(
     rows = max(1, BLOCK_SCORES // max(len(units), 1))
     for start in range(0, len(queries), rows):
         block = queries[start : start + rows]
+        answers = None if first is None else first(block)
         for at, (query, steps) in enumerate(zip(block, _steps(units[block], units), strict=True)):
+            if answers is not None:
+                given = steps[answers[at]]
+                np.maximum(steps, given.max(), out=steps)
+                steps[answers[at]] = given
             same = members[classes[query]]
             relevant = np.sort(steps[same[same != query]])
             steps[query] = np.iinfo(np.int32).max  # itself: behind all others, and cut off

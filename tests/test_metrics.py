@@ -111,6 +111,26 @@ def test_precision_at_ten_counts_ten_places_even_if_fewer_are_relevant():
     assert measure(vectors, ["pair"] * 2 + list("cdefghijkl")).of("P@10")[0] == 0.1
 
 
+def test_another_searchs_answers_come_first_and_what_it_missed_ranks_with_their_last():
+    vectors, labels = some_photos(60)
+    scores, classes = rounded_cosines(vectors), np.asarray(labels)
+    np.fill_diagonal(scores, -2)
+    order = np.argsort(-scores, axis=1)
+    exact = measure(vectors, labels)
+    perfect = measure(vectors, labels, first=lambda queries: order[queries, :10])
+    assert np.array_equal(perfect.values, exact.values)
+
+    missed = measure(vectors, labels, first=lambda queries: order[queries, 2:8])
+    for query in range(60):
+        worse = scores[query].copy()
+        worse[order[query, :2]] = worse[order[query, 7]]
+        others = np.arange(60) != query
+        right = (classes == classes[query])[others]
+        wanted = average_precision_score(right, worse[others])
+        assert missed.of("mAP")[query] == pytest.approx(wanted)
+        assert missed.of("P@1")[query] == (classes[order[query, 2]] == classes[query])
+
+
 def test_wrong_input_is_refused():
     with pytest.raises(ValueError, match="3 vectors but 2 labels"):
         measure(np.eye(3), ["a", "b"])

@@ -6,7 +6,7 @@ A module here imports nothing heavy at its top: it is loaded whenever the help i
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..update import Progress
+    from ..update import Progress, Unread
+
+NAMED_PROBLEMS = 20  # unreadable files that are named one by one; the others are counted
 
 IndexOption = Annotated[
     Path | None,
@@ -50,6 +52,14 @@ def progress(what: str) -> Iterator[Progress | None]:
             bar.update(task, completed=done, total=total)
 
         yield show
+
+
+def warn_unread(unread: Sequence[Unread]) -> None:
+    """Name the files that could not be read, and count those beyond ``NAMED_PROBLEMS``."""
+    for one in unread[:NAMED_PROBLEMS]:
+        say(f"cannot read {one.path}: {one.reason}")
+    if len(unread) > NAMED_PROBLEMS:
+        say(f"… and {len(unread) - NAMED_PROBLEMS:,} more")
 
 
 def say(line: str) -> None:

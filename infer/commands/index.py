@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import IndexOption, JsonOption, ModelOption, progress, say
+from . import IndexOption, JsonOption, ModelOption, progress, say, warn_unread
 
 if TYPE_CHECKING:
     from ..update import AddReport
-
-NAMED_PROBLEMS = 20  # unreadable files that are named one by one; the others are counted
 
 
 def index_command(
@@ -82,10 +80,7 @@ def _tell(report: AddReport, photos: int, as_json: bool) -> None:
         "unchanged": report.unchanged,
         "unreadable": len(report.unread),
     }
-    for unread in report.unread[:NAMED_PROBLEMS]:
-        say(f"cannot read {unread.path}: {unread.reason}")
-    if len(report.unread) > NAMED_PROBLEMS:
-        say(f"… and {len(report.unread) - NAMED_PROBLEMS:,} more")
+    warn_unread(report.unread)
     for folder in report.away:
         say(f"{folder} is not there or empty: its photos are kept as away")
     if as_json:

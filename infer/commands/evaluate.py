@@ -1,0 +1,54 @@
+"""`imgsim-edge evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import JsonOption, progress, say, warn_unread
+
+
+def evaluate_command(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Sets of photos; in each, one folder for each class.", show_default=False
+        ),
+    ],
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="FILE", help="An encoder; repeat it to compare several."),
+    ] = None,
+    recall_at: Annotated[
+        list[int] | None,
+        typer.Option(min=1, metavar="K", help="The k of recall@k; may be repeated. [10, 100]"),
+    ] = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Each class, too.")] = False,
+    graph: Annotated[bool, typer.Option(help="Measure the search through the graph, too.")] = True,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap that gives the intervals.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how well encoders find photos of the same class, on labelled folders."""
+    from .. import evaluation_report as report
+    from ..encoder import Encoder
+    from ..evaluate import evaluate
+    from ..labelled import labelled_photos
+    from ..metrics import RECALL_AT
+
+    sets = [labelled_photos(folder) for folder in dict.fromkeys(folders)]
+    encoders = {model: Encoder(model) for model in dict.fromkeys(models or ["default"])}
+    results = []
+    for photos in sets:
+        with progress(f"embedding {photos.folder.name}") as show:
+            results.append(evaluate(photos, encoders, recall_at or RECALL_AT, graph, show))
+        if photos.outside:
+            say(f"left out, being in no class folder: {photos.outside:,} in {photos.folder}")
+        warn_unread(results[-1][0].unread)
+    if as_json:
+        for line in report.as_objects(results, per_class, seed):
+            typer.echo(json.dumps(line))
+    else:
+        typer.echo("\n\n".join(report.as_tables(results, per_class, seed)))
