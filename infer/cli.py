@@ -21,6 +21,7 @@ from .errors import ImgsimError
 COMMANDS = {
     "index": "imgsim_edge.infer.commands.index:index_command",
     "similar": "imgsim_edge.infer.commands.similar:similar_command",
+    "browse": "imgsim_edge.infer.commands.browse:browse_command",
     "info": "imgsim_edge.infer.commands.index:info_command",
     "evaluate": "imgsim_edge.infer.commands.evaluate:evaluate_command",
     "train": "imgsim_edge.train.cli:train_command",

@@ -511,6 +511,12 @@ class ImageIndex:
         mine = np.isin(every, np.asarray(ids, dtype=np.int64))
         return every[mine], vectors[mine]
 
+    @property
+    def generation(self) -> int:
+        """A number that grows with every commit that changes what can be found; quick to read."""
+        with self._catalogue.snapshot() as snapshot:
+            return snapshot.header().generation
+
     def __len__(self) -> int:
         """Count the photos that can be found."""
         with self._catalogue.snapshot() as snapshot:

@@ -1,0 +1,47 @@
+"""`imgsim-edge browse`."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated
+
+import typer
+
+from . import IndexOption, ModelOption, say
+
+
+def browse_command(
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port; any free one by default.")
+    ] = 0,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Print the address without opening a browser.")
+    ] = False,
+    index: IndexOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Look at the photos and their neighbours on a local page."""
+    from ..errors import UsageError
+    from ..index import ImageIndex
+
+    try:
+        from ..web.server import serve
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"`imgsim-edge browse` needs {error.name}: pip install 'imgsim-edge[web]'"
+        ) from error
+
+    def ready(address: str) -> None:
+        typer.echo(address)
+        say("Ctrl-C stops it. The address is a secret: whoever has it can see the photos.")
+        if not no_open:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    with ImageIndex.open(index, model) as opened:
+        try:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            serve(opened, port, ready)
+        except KeyboardInterrupt:
+            say("stopped")

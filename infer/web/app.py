@@ -1,0 +1,284 @@
+"""What the page can ask for.
+
+Photos are named by their id in the index and the first digits of their content digest, never by a
+path: what is not indexed cannot be asked for, and an id that was given to another photo meanwhile
+does not show it under the old one's name.
+"""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import os
+import threading
+import warnings
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..errors import ImgsimError, PhotoError
+from ..index import ImageIndex, IndexedPhoto, Match
+from ..photo import FORMATS
+from .listing import Collection, Folder, Listing
+from .thumbnails import Thumbnails
+
+UPLOAD_BYTES = 50_000_000
+UPLOAD_PIXELS = 80_000_000
+MOST_LISTED = 500  # photos in one part of the listing
+MOST_ANSWERS = 500
+GREATEST_ID = 2**63 - 1  # that SQLite can hold, and never reaches
+VERSION_DIGITS = 16  # of the content digest, in a photo's address
+KEEP = "private, max-age=86400, immutable"  # an address with a version never shows anything else
+_INDEX_PAGE = "index.html"
+
+
+class Page:
+    """The page's answers. Everything here may run in several threads at once."""
+
+    def __init__(self, index: ImageIndex, thumbnails: Thumbnails) -> None:
+        self._index = index
+        self._thumbnails = thumbnails
+        self._collection = Collection(index)
+        self._one_upload = threading.Lock()  # one at a time, so that memory is bounded
+        self._static = {
+            file.name: file.read_bytes()
+            for file in (resources.files(__package__) / "static").iterdir()
+        }
+
+    def app(self) -> Starlette:
+        """Make the ASGI application."""
+        get, post = ["GET"], ["POST"]
+        return Starlette(
+            routes=[
+                Route("/", self.static, methods=get),
+                Route("/static/{name}", self.static, methods=get),
+                Route("/api/state", self.state, methods=get),
+                Route("/api/folders", self.folders, methods=get),
+                Route("/api/photos", self.photos, methods=get),
+                Route("/api/photos/{id:int}", self.photo, methods=get),
+                Route("/api/photos/{id:int}/similar", self.similar, methods=get),
+                Route("/api/search", self.search, methods=post),
+                Route("/thumbnail/{id:int}/{version}", self.thumbnail, methods=get),
+                Route("/view/{id:int}/{version}", self.view, methods=get),
+            ],
+            exception_handlers={ImgsimError: _told, HTTPException: _refused},
+        )
+
+    # --- the page itself -------------------------------------------------------------------------
+
+    def static(self, request: Request) -> Response:
+        """Give a file of the page."""
+        name = request.path_params.get("name", _INDEX_PAGE)
+        if name not in self._static:
+            raise HTTPException(404, "no such file")
+        kind = mimetypes.guess_type(name)[0]
+        return Response(self._static[name], media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    # --- the collection --------------------------------------------------------------------------
+
+    def state(self, request: Request) -> Response:
+        """Tell how many photos there are, and a number that changes when the index does."""
+        listing = self._collection.current()
+        return _json(
+            {
+                "generation": listing.generation,
+                "photos": len(listing.by_path),
+                "upload_bytes": UPLOAD_BYTES,
+            }
+        )
+
+    def folders(self, request: Request) -> Response:
+        """List the folders that have photos below them."""
+        listing = self._collection.current()
+        return _json(
+            [
+                {
+                    "key": folder.key,
+                    "name": _shown(folder.path if folder.depth == 0 else folder.path.name),
+                    "depth": folder.depth,
+                    "photos": folder.stop - folder.first,
+                }
+                for folder in listing.folders.values()
+            ]
+        )
+
+    def photos(self, request: Request) -> Response:
+        """List ``count`` photos from ``first`` on, of a ``folder``, in an ``order`` (newest)."""
+        listing = self._collection.current()
+        folder = _folder(request, listing)
+        ids = listing.ids(folder, request.query_params.get("order") == "newest")
+        first = _whole(request, "first", 0, len(ids))
+        count = _whole(request, "count", MOST_LISTED, MOST_LISTED)
+        wanted = ids[first : first + count].tolist()
+        found = {photo.id: photo for photo in self._index.photos(wanted)}
+        return _json(
+            {
+                "generation": listing.generation,
+                "total": len(ids),
+                # One that has left since then stays as a gap, so that the others keep their places.
+                "photos": [_brief(found[n]) if n in found else None for n in wanted],
+            }
+        )
+
+    def photo(self, request: Request) -> Response:
+        """Describe one photo."""
+        photo = self._photo(request)
+        return _json(
+            {
+                **_brief(photo),
+                "path": _shown(photo.path),
+                "bytes": photo.size,
+                "changed": photo.mtime_ns // 1_000_000,  # milliseconds, as JavaScript counts
+            }
+        )
+
+    def thumbnail(self, request: Request) -> Response:
+        """Give a photo's thumbnail."""
+        return _jpeg(self._thumbnails.tile(self._photo(request)))
+
+    def view(self, request: Request) -> Response:
+        """Give a large picture of a photo."""
+        return _jpeg(self._thumbnails.view(self._photo(request)))
+
+    def _photo(self, request: Request) -> IndexedPhoto:
+        version = request.path_params.get("version", "")
+        number = min(request.path_params["id"], GREATEST_ID)
+        for photo in self._index.photos([number]):
+            if not version or version == _version(photo):
+                return photo
+        raise HTTPException(404, "this photo is not in the index any more")
+
+    # --- searching -------------------------------------------------------------------------------
+
+    def similar(self, request: Request) -> Response:
+        """Find the neighbours of an indexed photo: ``count`` of them, below a ``folder``."""
+        photo = self._photo(request)
+        _, vectors = self._index.vectors([photo.id])
+        if not len(vectors):
+            raise HTTPException(404, "this photo is not in the index any more")
+        return self._answers(
+            self._index.similar(vectors[0], omit=(photo.id,), **self._wishes(request))
+        )
+
+    async def search(self, request: Request) -> Response:
+        """Find the neighbours of the photo in the request's body; parameters as for similar."""
+        content = await _body(request)
+        return await run_in_threadpool(self._search, request, content)
+
+    def _search(self, request: Request, content: bytes) -> Response:
+        with self._one_upload:
+            _check_pixels(content)
+            return self._answers(self._index.similar(content, **self._wishes(request)))
+
+    def _wishes(self, request: Request) -> dict[str, Any]:
+        folder = _folder(request, self._collection.current())
+        return {
+            "k": max(1, _whole(request, "count", 60, MOST_ANSWERS)),
+            "within": folder.path if folder else None,
+        }
+
+    def _answers(self, matches: list[Match]) -> Response:
+        photos = {photo.id: photo for photo in self._index.photos([m.id for m in matches])}
+        return _json(
+            [
+                {**_brief(photos[match.id]), "score": round(match.score, 4)}
+                for match in matches
+                if match.id in photos
+            ]
+        )
+
+
+def _brief(photo: IndexedPhoto) -> dict[str, object]:
+    return {
+        "id": photo.id,
+        "version": _version(photo),
+        "name": _shown(photo.path.name),
+        "width": photo.width,
+        "height": photo.height,
+    }
+
+
+def _version(photo: IndexedPhoto) -> str:
+    return photo.digest.hex()[:VERSION_DIGITS]
+
+
+def _shown(path: Path | str) -> str:
+    """Write a path so that it can be shown, also where it is not valid UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _folder(request: Request, listing: Listing) -> Folder | None:
+    key = request.query_params.get("folder")
+    if not key:
+        return None
+    if key not in listing.folders:
+        raise HTTPException(404, "this folder has no photos in the index any more")
+    return listing.folders[key]
+
+
+def _whole(request: Request, name: str, default: int, most: int) -> int:
+    try:
+        return min(max(0, int(request.query_params.get(name, default))), most)
+    except ValueError:
+        raise HTTPException(400, f"{name} must be a whole number") from None
+
+
+async def _body(request: Request) -> bytes:
+    too_much = f"this page takes files of up to {UPLOAD_BYTES // 1_000_000} MB"
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > UPLOAD_BYTES:
+        raise HTTPException(413, too_much)
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > UPLOAD_BYTES:
+            raise HTTPException(413, too_much)
+    return bytes(content)
+
+
+def _check_pixels(content: bytes) -> None:
+    """Refuse a photo that would take much memory to decode, by what its header declares."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                pixels = image.width * image.height
+    except Exception:  # noqa: BLE001 - what is wrong with it is told by the search
+        return
+    if pixels > UPLOAD_PIXELS:
+        raise PhotoError(
+            "image",
+            f"has {pixels // 1_000_000} megapixels, this page takes up to "
+            f"{UPLOAD_PIXELS // 1_000_000}: search for it with `imgsim-edge similar FILE`",
+        )
+
+
+def _json(content: object) -> Response:
+    return JSONResponse(content, headers={"Cache-Control": "no-store"})
+
+
+def _jpeg(content: bytes) -> Response:
+    return Response(content, media_type="image/jpeg", headers={"Cache-Control": KEEP})
+
+
+def _error(status: int, message: str) -> Response:
+    return JSONResponse(
+        {"error": message}, status_code=status, headers={"Cache-Control": "no-store"}
+    )
+
+
+def _told(request: Request, error: Exception) -> Response:
+    return _error(422, _shown(str(error)))
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error(error.status_code, error.detail)
