@@ -23,6 +23,8 @@ COMMANDS = {
     "similar": "imgsim_edge.infer.commands.similar:similar_command",
     "browse": "imgsim_edge.infer.commands.browse:browse_command",
     "info": "imgsim_edge.infer.commands.index:info_command",
+    "embed": "imgsim_edge.infer.commands.embed:embed_command",
+    "model": "imgsim_edge.infer.commands.model:model_command",
     "evaluate": "imgsim_edge.infer.commands.evaluate:evaluate_command",
     "train": "imgsim_edge.train.cli:train_command",
     "export": "imgsim_edge.export.cli:export_command",

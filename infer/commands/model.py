@@ -1,0 +1,76 @@
+"""`imgsim-edge model`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import JsonOption
+
+if TYPE_CHECKING:
+    from ..background import Background
+
+LONGEST = 300  # characters of a value; class names can be thousands
+SHARES = (0.5, 0.01, 0.0001)  # of random pairs, whose cosines are told
+
+
+def model_command(
+    model: Annotated[
+        str, typer.Argument(metavar="FILE", help="An .onnx file or a shipped name.")
+    ] = "default",
+    as_json: JsonOption = False,
+) -> None:
+    """Say what an encoder is: its contract, its identity, and what its metadata tell."""
+    from .. import render
+    from ..background import METADATA_KEY
+    from ..encoder import INPUT_NAME, OUTPUT_NAME, Encoder
+
+    encoder = Encoder(model)
+    size = encoder.path.stat().st_size
+    background = encoder.background
+    metadata = {k: v for k, v in sorted(encoder.metadata.items()) if k != METADATA_KEY}
+    stated = metadata.get("digest", encoder.digest)
+    changed = f" (not {stated}, as its metadata say)" if stated != encoder.digest else ""
+    if as_json:
+        told = {
+            "model": model,
+            "file": str(encoder.path),
+            "bytes": size,
+            "encoder_digest": encoder.digest,
+            "image_size": encoder.image_size,
+            "dimension": encoder.dimension,
+            "metadata": metadata,
+            METADATA_KEY: asdict(background) if background else None,
+        }
+        typer.echo(json.dumps(told))
+        return
+    side = encoder.image_size
+    rows = [
+        ("file", f"{render.shell_path(encoder.path)}, {render.size(size)}"),
+        ("digest", f"{encoder.digest}{changed}"),
+        ("input", f"{INPUT_NAME}: uint8 [batch, {side}, {side}, 3], upright sRGB"),
+        ("output", f"{OUTPUT_NAME}: float32 [batch, {encoder.dimension}], unit length"),
+        *(
+            (key.replace("_", " "), _short(value))
+            for key, value in metadata.items()
+            if key != "digest"
+        ),
+        ("random pairs", _told(background) if background else "not stated"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+def _short(value: str) -> str:
+    if len(value) <= LONGEST:
+        return value
+    return f"{value[:LONGEST]}… ({len(value):,} characters; --json gives them all)"
+
+
+def _told(background: Background) -> str:
+    reached = ", ".join(f"{background.score(share):.3f} by {share:.2%}" for share in SHARES)
+    return f"a cosine of {reached} of {background.pairs:,} pairs"
