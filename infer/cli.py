@@ -43,6 +43,14 @@ class _LazyCommands(TyperGroup):
         alone.command(cmd_name)(getattr(import_module(module), function))
         return typer.main.get_command(alone)
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # Here, since Typer would end the program without a word, and wait for every thread.
+            typer.echo("interrupted", err=True)
+            os._exit(130)
+
 
 app = typer.Typer(cls=_LazyCommands, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -83,9 +91,6 @@ def main() -> None:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        os._exit(130)
 
 
 if __name__ == "__main__":

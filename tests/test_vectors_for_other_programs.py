@@ -93,8 +93,8 @@ def test_names_of_any_bytes_survive(run: Run, collection: Path, tmp_path: Path) 
         out = tmp_path / f"v.{form}"
         assert run("embed", tmp_path / "odd", "--out", out).status == 0
         if form == "csv":
-            text = out.read_text(errors="surrogateescape", newline="")
-            paths = [row[0] for row in csv.reader(text.splitlines(keepends=True))][1:]
+            with out.open(errors="surrogateescape", newline="") as text:
+                paths = [row[0] for row in csv.reader(text)][1:]
         else:
             paths, _ = read(out)
         assert paths == [str(photo)], form
