@@ -1,24 +1,37 @@
-"""Files → vectors: decoding on threads beside the encoder, in batches, with bounded look-ahead."""
+"""Files → vectors: every core takes whole photos from file to vector, a bounded number at a time.
+
+How the cores are shared between decoding and the network: not at all. Each of ``threads`` threads
+reads, decodes and encodes one photo after the other, each run of the network using one core. So no
+stage can wait for another, whichever of them is the dear one for the photos at hand, and no pixels
+are copied into batches. It costs nothing: ONNX Runtime's convolutions go through a batch photo by
+photo anyway, so that batches of 1 and of 32 take the same time for each photo, but the larger one
+takes 400 MB more (``tests/benchmarks/encoder_batches.py`` measures it).
+"""
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
-from .encoder import Vectors, available_cores
+from .encoder import Vectors
 from .errors import PhotoError
+from .machine import available_cores, available_memory
 from .photo import Pixels, load_photo
 
-BATCH = 32  # photos; more does not make the network faster, and a batch is what a crash may cost
-LOOK_AHEAD = 2 * BATCH  # photos decoded or being decoded before the encoder takes them
+BATCH = 32  # photos handed on, and so committed, together: what a crash may cost
+LOOK_AHEAD = (
+    4 * BATCH
+)  # photos begun before those in front of them are handed on; only vectors wait
+MEMORY_SHARE = 1 / 4  # of the memory of this process: for photos that are being decoded, together
+MEMORY_SHARE_OF_ONE = 1 / 2  # likewise: for one photo, decoded while no other is
 
 
 @dataclass(frozen=True)
@@ -60,50 +73,98 @@ def content_digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
+class DecodingRoom:
+    """The memory that photos may take together while they are decoded.
+
+    Args:
+        shared: bytes for all of them. A photo that needs more waits until it is alone.
+        alone: bytes that no single photo may exceed.
+
+    Safe to use from several threads, which is what it is for.
+    """
+
+    def __init__(self, shared: int, alone: int) -> None:
+        self._shared, self._alone = shared, alone
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @classmethod
+    def of_this_machine(cls) -> DecodingRoom:
+        """Take the planned share of the memory that this process may use."""
+        memory = available_memory()
+        return cls(int(memory * MEMORY_SHARE), int(memory * MEMORY_SHARE_OF_ONE))
+
+    @contextmanager
+    def hold(self, need: int) -> Iterator[None]:
+        """Wait until there is room for ``need`` bytes and hold it.
+
+        Raises:
+            MemoryError: there will never be.
+        """
+        if need > self._alone:
+            raise MemoryError
+        need = min(need, self._shared)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + need <= self._shared)
+            self._taken += need
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= need
+                self._changed.notify_all()
+
+
 def embed_files(
-    paths: Iterable[Path], encoder: EncodesPhotos, known: Container[bytes] = frozenset()
+    paths: Iterable[Path],
+    encoder: EncodesPhotos,
+    known: Container[bytes] = frozenset(),
+    threads: int | None = None,
 ) -> Iterator[list[EmbeddedFile]]:
     """Decode and embed files, in their order, a list of at most ``BATCH`` at a time.
 
     A file that cannot be read or decoded comes back with its problem; it stops nothing. A file
     whose content digest is among ``known`` is not decoded and comes back with its digest alone.
 
+    Args:
+        paths: read as they are needed.
+        encoder: called with one photo at a time by several threads; quickest where one call of it
+            uses one core.
+        known: digests of files that need no vector.
+        threads: how many photos are worked on at once; one for each core by default.
+
     Raises:
         EncoderError: the encoder failed, which no other photo would mend.
     """
     remaining = iter(paths)
-    with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
-        pending: deque[Future[tuple[EmbeddedFile, Pixels | None]]] = deque()
+    room = DecodingRoom.of_this_machine()
+    with ThreadPoolExecutor(threads or available_cores(), thread_name_prefix="embed") as pool:
+        pending: deque[Future[EmbeddedFile]] = deque()
         try:
             while True:
                 for path in islice(remaining, LOOK_AHEAD - len(pending)):
-                    pending.append(pool.submit(_decode, path, encoder.image_size, known))
+                    pending.append(pool.submit(_embed, path, encoder, known, room))
                 if not pending:
                     return
-                batch = [pending.popleft().result() for _ in range(min(BATCH, len(pending)))]
-                yield _embed(batch, encoder)
+                yield [pending.popleft().result() for _ in range(min(BATCH, len(pending)))]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _decode(path: Path, size: int, known: Container[bytes]) -> tuple[EmbeddedFile, Pixels | None]:
+def _embed(
+    path: Path, encoder: EncodesPhotos, known: Container[bytes], room: DecodingRoom
+) -> EmbeddedFile:
     try:
         content = path.read_bytes()
     except OSError as error:
-        return EmbeddedFile(path, None, problem=error.strerror or str(error)), None
+        return EmbeddedFile(path, None, problem=error.strerror or str(error))
     digest = content_digest(content)
     if digest in known:
-        return EmbeddedFile(path, digest, is_known=True), None
+        return EmbeddedFile(path, digest, is_known=True)
     try:
-        photo = load_photo(content, size)
+        photo = load_photo(content, encoder.image_size, room.hold)
     except PhotoError as error:
-        return EmbeddedFile(path, digest, problem=error.reason), None
-    return EmbeddedFile(path, digest, photo.width, photo.height), photo.pixels
-
-
-def _embed(
-    decoded: list[tuple[EmbeddedFile, Pixels | None]], encoder: EncodesPhotos
-) -> list[EmbeddedFile]:
-    pixels = [p for _, p in decoded if p is not None]
-    vectors = iter(encoder.encode(np.stack(pixels)) if pixels else ())
-    return [file if p is None else replace(file, vector=next(vectors)) for file, p in decoded]
+        return EmbeddedFile(path, digest, problem=error.reason)
+    del content  # the network needs room too
+    vector = encoder.encode(photo.pixels[None])[0]
+    return EmbeddedFile(path, digest, photo.width, photo.height, vector)

@@ -7,9 +7,7 @@ normalisation are inside the graph.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +16,14 @@ from numpy.typing import NDArray
 from .background import METADATA_KEY, Background
 from .errors import EncoderError
 from .fingerprint import graph_digest
+from .machine import available_cores
 from .photo import Pixels
 
 Vectors = NDArray[np.float32]
 
 INPUT_NAME, OUTPUT_NAME = "images", "embeddings"
 SHIPPED = {"default": "mobilenet-64.onnx"}  # name → file in imgsim_edge.models
+RUN_BATCH = 4  # photos in one run of the network; more make none of them quicker, but take memory
 _QUIET = 3  # ONNX Runtime's severity from which on it writes to stderr: errors
 _UNIT_TOLERANCE = 1e-2  # |length − 1| of an embedding; half precision stays far below
 
@@ -50,7 +50,9 @@ def model_path(model: Path | str) -> Path:
         EncoderError: there is no such file.
     """
     if str(model) in SHIPPED:
-        return Path(str(resources.files("imgsim_edge.models") / SHIPPED[str(model)]))
+        from imgsim_edge import models
+
+        return Path(models.__path__[0]) / SHIPPED[str(model)]
     path = Path(model)
     if not path.is_file():
         names = ", ".join(SHIPPED)
@@ -63,7 +65,8 @@ class Encoder:
 
     Args:
         model: the name of a shipped encoder or the path of an ``.onnx`` file.
-        threads: cores that one call may use; every core of this process by default.
+        threads: cores that one call may use; every core of this process by default. Whoever calls
+            it from several threads at once gets the most photos a second with one core each.
 
     Raises:
         EncoderError: the file is missing, damaged, or not an encoder of the contract.
@@ -82,7 +85,7 @@ class Encoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or available_cores()
         options.log_severity_level = _QUIET
-        # Waiting threads would otherwise burn the cores that decode the next photos.
+        # Waiting threads would otherwise burn cores that have something else to do.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self.digest = graph_digest(content)
@@ -123,7 +126,7 @@ class Encoder:
             raise EncoderError(f"{self.path} has damaged metadata: {error}") from error
 
     def encode(self, images: Pixels) -> Vectors:
-        """Embed a batch of photos.
+        """Embed a batch of photos, of any length: it goes through the network in small parts.
 
         Args:
             images: uint8, shape = (batch, image_size, image_size, 3), upright sRGB.
@@ -134,23 +137,23 @@ class Encoder:
 
         Raises:
             ValueError: the batch has another type or shape.
-            EncoderError: the network gave something other than unit vectors.
+            EncoderError: the network failed or gave something other than unit vectors.
         """
         expected = (self.image_size, self.image_size, 3)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
             raise ValueError(f"need uint8 (batch, {expected}), got {images.dtype} {images.shape}")
-        (vectors,) = self._session.run([OUTPUT_NAME], {INPUT_NAME: images})
+        vectors = np.empty((len(images), self.dimension), dtype=np.float32)
+        for start in range(0, len(images), RUN_BATCH):
+            part = slice(start, start + RUN_BATCH)
+            try:
+                (vectors[part],) = self._session.run([OUTPUT_NAME], {INPUT_NAME: images[part]})
+            except Exception as error:  # ONNX Runtime's exceptions have no common base
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise EncoderError(f"{self.path} failed: {reason}") from error
         lengths = np.linalg.norm(vectors, axis=1)
         if not np.all((np.abs(lengths - 1.0) < _UNIT_TOLERANCE) | (lengths == 0.0)):
             raise EncoderError(f"{self.path} does not give vectors of unit length")
-        return np.asarray(vectors, dtype=np.float32)
-
-
-def available_cores() -> int:
-    """Count the cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return vectors
 
 
 def _contract(session: object, path: Path) -> Contract:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .encoder import Vectors, available_cores
+from .encoder import Vectors
+from .machine import available_cores
 
 # Of unit vectors the inner product is the cosine. hnswlib's own "cosine" would normalise them once
 # more, and then the graph's scores would differ from the exact search's in the last digits.

@@ -138,7 +138,8 @@ class ImageIndex:
         self.folder = catalogue.folder
         self._catalogue = catalogue
         self._model = model
-        self._encoder: Encoder | None = None
+        self._encoder: Encoder | None = None  # quickest for one photo: a call uses every core
+        self._adds_with: Encoder | None = None  # quickest for many: called once for each core
         self._graph: Graph | None = None
         self._graph_generation = -1
         self._queries = 0
@@ -176,14 +177,14 @@ class ImageIndex:
         try:
             return cls.open(folder, model)
         except IndexMissingError:
-            encoder = Encoder(model or "default")
+            encoder = Encoder(model or "default", threads=1)
             name = "default" if model is None else str(model)
             where = Path(folder) if folder else default_folder()
             if Path(name).is_file():
                 name = str(Path(name).absolute())
             catalogue = Catalogue.create(where, encoder.digest, name, encoder.dimension)
             index = cls(catalogue)
-            index._encoder = encoder
+            index._adds_with = encoder
             return index
 
     def close(self) -> None:
@@ -205,21 +206,32 @@ class ImageIndex:
             IndexMismatchError: the file holds another encoder by now.
         """
         if self._encoder is None:
-            name = str(self._model or self._made_by.model)
-            encoder = Encoder(name)
-            if encoder.digest != self._made_by.encoder_digest:
-                raise IndexMismatchError(
-                    f"the index in {self.folder} was made by another encoder than {name} "
-                    f"({self._made_by.model}, digest {self._made_by.encoder_digest[:8]}…): name "
-                    "that one with --model, or another folder with --index and index again"
-                )
-            self._encoder = encoder
+            self._encoder = self._load_encoder()
         return self._encoder
+
+    def _adding_encoder(self) -> Encoder:
+        if self._adds_with is None:
+            self._adds_with = self._load_encoder(threads=1)
+        return self._adds_with
+
+    def _load_encoder(self, threads: int | None = None) -> Encoder:
+        name = str(self._model or self._made_by.model)
+        encoder = Encoder(name, threads)
+        if encoder.digest != self._made_by.encoder_digest:
+            raise IndexMismatchError(
+                f"the index in {self.folder} was made by another encoder than {name} "
+                f"({self._made_by.model}, digest {self._made_by.encoder_digest[:8]}…): name "
+                "that one with --model, or another folder with --index and index again"
+            )
+        return encoder
 
     # --- adding ----------------------------------------------------------------------------------
 
     def add(
-        self, paths: Sequence[Path | str] | None = None, progress: Progress | None = None
+        self,
+        paths: Sequence[Path | str] | None = None,
+        progress: Progress | None = None,
+        threads: int | None = None,
     ) -> AddReport:
         """Bring the index up to date with folders of photos, or with single files.
 
@@ -232,6 +244,7 @@ class ImageIndex:
                 known; all known folders where None. A path inside a known folder that is no longer
                 there leaves the index.
             progress: called with (files done, files to do) after every batch.
+            threads: how many photos are worked on at once; one for each core by default.
 
         Raises:
             UsageError: a folder is no folder and unknown, or none of them holds a photo.
@@ -239,7 +252,7 @@ class ImageIndex:
             EncoderError: the encoder fails.
         """
         with self._catalogue.writer() as writer:
-            update = Update(writer, lambda: self.encoder, progress)
+            update = Update(writer, self._adding_encoder, progress, threads)
             for path in writer.roots().values() if paths is None else paths:
                 update.take(Path(os.path.realpath(path)))
             self._publish_graph(writer)

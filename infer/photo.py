@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +32,11 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 )
 
+# Memory for each pixel while a photo is decoded and resized, as measured with Pillow 13.
+_PLAIN_BYTES = 5  # of 8-bit grey, colour and palettes; draft() leaves a JPEG few pixels
+_COEFFICIENT_BYTES = 6  # of a progressive JPEG: three 16-bit coefficients (less with subsampling)
+_OTHER_BYTES = 16  # of WebP; AVIF, transparency and 16-bit channels take 8 to 14
+
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT_BY = {  # EXIF 2.32, tag 0x0112: how to turn each stored orientation upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,6 +50,7 @@ _UPRIGHT_BY = {  # EXIF 2.32, tag 0x0112: how to turn each stored orientation up
 _FIRST_THAT_SWAPS_SIDES = 5
 
 Pixels = NDArray[np.uint8]
+Hold = Callable[[int], AbstractContextManager[None]]
 Result = TypeVar("Result")
 
 
@@ -62,7 +69,9 @@ class Photo:
     height: int
 
 
-def load_photo(source: Path | str | bytes | BinaryIO, size: int = IMAGE_SIZE) -> Photo:
+def load_photo(
+    source: Path | str | bytes | BinaryIO, size: int = IMAGE_SIZE, hold: Hold | None = None
+) -> Photo:
     """Decode an image file as its owner sees it, at ``size`` × ``size`` pixels.
 
     The first frame counts. The EXIF orientation is applied, an embedded colour profile is converted
@@ -73,6 +82,8 @@ def load_photo(source: Path | str | bytes | BinaryIO, size: int = IMAGE_SIZE) ->
     Args:
         source: a path, the bytes of a file, or a binary file object that can seek.
         size: side of the result in pixels.
+        hold: gives a context manager for a number of bytes, which is held while the photo takes up
+            about that much memory; a MemoryError of it becomes a PhotoError.
 
     Raises:
         PhotoError: the file is missing, empty, damaged, truncated, no image, of another format, or
@@ -80,7 +91,7 @@ def load_photo(source: Path | str | bytes | BinaryIO, size: int = IMAGE_SIZE) ->
 
     Safe to call from several threads; most of the time is spent outside the interpreter lock.
     """
-    return _with_image(source, lambda image: _photo(image, size))
+    return _with_image(source, lambda image: _photo(image, size, hold))
 
 
 def load_thumbnail(source: Path | str | bytes | BinaryIO, side: int) -> Image.Image:
@@ -157,15 +168,26 @@ def _with_image(
         raise PhotoError(name, f"damaged image ({type(error).__name__}: {error})") from error
 
 
-def _photo(image: Image.Image, size: int) -> Photo:
+def _photo(image: Image.Image, size: int, hold: Hold | None = None) -> Photo:
     width, height = image.size
     if image.format in ("JPEG", "MPO"):
         image.draft(None, (size * DRAFT_FACTOR, size * DRAFT_FACTOR))
-    image.load()
-    orientation = _orientation(image)  # after load(), which itself turns a TIFF and drops its flag
+    with hold(_decoding_bytes(image, width * height)) if hold else nullcontext():
+        image.load()
+        orientation = _orientation(image)  # only now: load() turns a TIFF and drops its flag
+        small = _shrunk(image, (size, size), orientation)
     if orientation >= _FIRST_THAT_SWAPS_SIDES:
         width, height = height, width
-    return Photo(np.asarray(_shrunk(image, (size, size), orientation)), width, height)
+    return Photo(np.asarray(small), width, height)
+
+
+def _decoding_bytes(image: Image.Image, stored_pixels: int) -> int:
+    """Estimate how much memory it takes to decode and resize an image that is not loaded yet."""
+    if image.info.get("progressive"):  # a JPEG of which every coefficient is kept until the end
+        return stored_pixels * _COEFFICIENT_BYTES
+    plain = image.format not in ("WEBP", "AVIF") and image.mode in ("1", "L", "P", "RGB", "CMYK")
+    each = _PLAIN_BYTES if plain and "transparency" not in image.info else _OTHER_BYTES
+    return image.width * image.height * each
 
 
 def _thumbnail(image: Image.Image, side: int) -> Image.Image:

@@ -60,12 +60,17 @@ class Update:
     """One run over some folders. Everything it has committed stays, whatever ends it."""
 
     def __init__(
-        self, writer: Writer, encoder: Callable[[], Encoder], progress: Progress | None
+        self,
+        writer: Writer,
+        encoder: Callable[[], Encoder],
+        progress: Progress | None,
+        threads: int | None,
     ) -> None:
         self.report = AddReport()
         self._writer = writer
         self._encoder = encoder  # a function, since a run without new photos needs none
         self._progress = progress
+        self._threads = threads
 
     def take(self, path: Path) -> None:
         """Take in what is new or changed below a folder or in a file, and drop what is gone.
@@ -176,19 +181,19 @@ class Update:
         """Read new and changed files, commit them batch by batch, and count the moved ones."""
         if not fresh:
             return 0
-        files = {part.top / file.path: file for file in fresh}
+        paths = (part.top / file.path for file in fresh)
+        embedded = iter(fresh)
         done, came = 0, set()
-        for batch in embed_files(files, self._encoder(), movable):
+        for batch in embed_files(paths, self._encoder(), movable, self._threads):
             rows: list[PhotoRow] = []
             vectors: dict[int, Vectors | None] = {}
-            for item in batch:
+            for item, file in zip(batch, embedded, strict=False):
                 if item.problem:
                     self.report.unread.append(Unread(item.path, item.problem))
                 if item.digest is None:
                     # The disk, the network or a permission failed, not the photo: the next run
                     # tries again, and what is known of it until then stays.
                     continue
-                file = files[item.path]
                 before = known.get(file.path)
                 number = before.id if before else self._writer.new_id()
                 row = PhotoRow(
