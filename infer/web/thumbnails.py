@@ -16,9 +16,9 @@ import threading
 from pathlib import Path
 
 from ..embed import content_digest
-from ..encoder import available_cores
 from ..errors import PhotoError
 from ..index import IndexedPhoto
+from ..machine import available_cores
 from ..photo import load_thumbnail
 
 TILE_SIDE = 360  # pixels of the longer side: tiles are about 180 CSS pixels, often at twice that
