@@ -84,14 +84,14 @@ def as_objects(results: Results, per_class: bool, seed: int = 0) -> Iterator[dic
 def as_tables(results: Results, per_class: bool, seed: int = 0) -> Iterator[str]:
     """Lay out each set, then the mean over several sets: a row a measure, a column an encoder."""
     for evaluations in results:
-        parts = [_headline(evaluations[0]), aligned(_measures(figures([evaluations], seed)))]
+        parts = [headline(evaluations[0]), aligned(measure_rows(figures([evaluations], seed)))]
         if evaluations[0].graph:
             parts.append(aligned(_graphs(evaluations)))
         if per_class:
             parts.append(aligned(class_rows(evaluations, seed)))
         yield "\n".join(parts)
     if len(results) > 1:
-        yield f"mean of {len(results)} sets\n{aligned(_measures(figures(results, seed)))}"
+        yield f"mean of {len(results)} sets\n{aligned(measure_rows(figures(results, seed)))}"
 
 
 def class_rows(evaluations: Sequence[Evaluation], seed: int = 0) -> list[list[str]]:
@@ -127,7 +127,8 @@ def _plain(estimates: Estimates) -> dict[str, Any]:
     return {name: asdict(one) for name, one in estimates.items()}
 
 
-def _headline(one: Evaluation) -> str:
+def headline(one: Evaluation) -> str:
+    """Tell what a set holds."""
     classes, queries = len(set(one.photos.labels)), len(one.exact.queries)
     alone = f" ({one.exact.alone:,} are alone in their class)" if one.exact.alone else ""
     return (
@@ -136,7 +137,8 @@ def _headline(one: Evaluation) -> str:
     )
 
 
-def _measures(columns: Sequence[Figures]) -> list[list[str]]:
+def measure_rows(columns: Sequence[Figures]) -> list[list[str]]:
+    """Tabulate every measure, a header first; a row of one cell is a heading."""
     names = list(columns[0].exact)
     rows = [["", *(column.model for column in columns)]]
     rows += [[name, *(interval(c.exact[name]) for c in columns)] for name in names]
@@ -154,7 +156,8 @@ def _measures(columns: Sequence[Figures]) -> list[list[str]]:
 def _lost(column: Figures, name: str) -> str:
     if not column.graph or not column.graph_loss:
         return ""
-    return f"{column.graph[name].value:.3f} ({column.graph_loss[name].value:.4f} lost)"
+    lost = round(column.graph_loss[name].value, 4) + 0.0  # no negative zero
+    return f"{column.graph[name].value:.3f} ({lost:.4f} lost)"
 
 
 def _graphs(evaluations: Sequence[Evaluation]) -> list[list[str]]:

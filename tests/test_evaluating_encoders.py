@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from imgsim_edge.infer.encoder import Encoder
 from imgsim_edge.infer.evaluate import evaluate, worst_queries
 from imgsim_edge.infer.graph import Graph
 from imgsim_edge.infer.labelled import labelled_photos
+from imgsim_edge.infer.page import figure, pictures
 from PIL import Image
 from sklearn.metrics import average_precision_score
 from test_command_line import fails
@@ -167,6 +169,63 @@ def test_the_worst_queries_come_with_their_nearest_photos(labelled: Path) -> Non
         cosines = found.vectors @ found.vectors[one.query]
         cosines[one.query] = -2
         assert list(one.scores) == pytest.approx(sorted(cosines, reverse=True)[:3], abs=1e-6)
+
+
+class _Page(HTMLParser):
+    """Collects what a page shows and what it would load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.figures: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag == "figure":
+            self.figures.append(dict(attrs)["class"] or "")
+
+
+def test_the_page_shows_the_worst_queries_and_loads_nothing(
+    run: Run, labelled: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "page.html"
+    done = run("evaluate", labelled, "--html", out, "--worst", 3)
+    assert "mAP" in done.stdout
+    text = out.read_text(encoding="utf-8")
+    page = _Page(text)
+    assert len(page.figures) == 3 * (1 + 7)
+    assert page.figures.count("") == 3  # the queries
+    assert "wrong" in page.figures
+    assert "right" in page.figures
+    assert all(address.startswith("data:image/jpeg;base64,") for address in page.addresses)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    for folder in labelled.iterdir():
+        assert f"<td>{folder.name}</td>" in text
+
+
+def test_a_page_of_photos_with_hostile_names_stays_harmless(
+    run: Run, labelled: Path, tmp_path: Path
+) -> None:
+    evil = "<script>alert(1)<&script>"
+    for name in (evil, "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number, photo in enumerate(sorted(labelled.glob("co*/*.jpg"))):
+            (tmp_path / "set" / name / f"{name}{number}.jpg").write_bytes(photo.read_bytes())
+    assert run("evaluate", "set", "--html", "page.html").status == 0
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "script" not in _Page(text).tags
+    assert "&lt;script&gt;alert(1)&lt;&amp;script&gt;" in text
+
+
+def test_a_photo_that_vanished_leaves_a_word_in_its_place(labelled: Path, tmp_path: Path) -> None:
+    shown = pictures([labelled / "coffee" / "0.jpg", tmp_path / "gone.jpg"])
+    there, gone = shown.values()
+    assert (there or "").startswith("data:image/jpeg;base64,")
+    assert gone is None
+    assert "cannot be read" in figure(gone, "gone")
 
 
 def test_what_cannot_be_evaluated_is_one_line(run: Run, labelled: Path, tmp_path: Path) -> None:

@@ -28,6 +28,11 @@ def evaluate_command(
     ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Each class, too.")] = False,
     graph: Annotated[bool, typer.Option(help="Measure the search through the graph, too.")] = True,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page that shows the worst queries, too."),
+    ] = None,
+    worst: Annotated[int, typer.Option(min=0, help="How many of them, for each set.")] = 20,
     seed: Annotated[int, typer.Option(help="Of the bootstrap that gives the intervals.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,6 +52,12 @@ def evaluate_command(
         if photos.outside:
             say(f"left out, being in no class folder: {photos.outside:,} in {photos.folder}")
         warn_unread(results[-1][0].unread)
+    if html:
+        from ..evaluation_page import evaluation_page
+        from ..whole_files import whole_file
+
+        with whole_file(html) as part:
+            part.write_bytes(evaluation_page(results, worst, seed))
     if as_json:
         for line in report.as_objects(results, per_class, seed):
             typer.echo(json.dumps(line))
