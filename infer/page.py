@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from .encoder import available_cores
 from .errors import PhotoError
+from .machine import available_cores
 from .photo import load_thumbnail
 
 PICTURE_SIDE = 160  # pixels of the longer side of a photo on a page

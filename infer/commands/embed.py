@@ -48,7 +48,7 @@ def embed_command(
     files, unread = _files(paths)
     if not files:
         raise UsageError(f"no photos in {', '.join(map(str, paths))}")
-    encoder = Encoder(model or "default")
+    encoder = Encoder(model or "default", threads=1)  # every core embeds photos of its own
     with progress("embedding") as show:
         batches = _embedded(files, encoder, unread, show)
         if out == STDOUT:

@@ -44,7 +44,8 @@ def evaluate_command(
     from ..metrics import RECALL_AT
 
     sets = [labelled_photos(folder) for folder in dict.fromkeys(folders)]
-    encoders = {model: Encoder(model) for model in dict.fromkeys(models or ["default"])}
+    names = dict.fromkeys(models or ["default"])
+    encoders = {name: Encoder(name, threads=1) for name in names}  # every core embeds photos
     results = []
     for photos in sets:
         with progress(f"embedding {photos.folder.name}") as show:
