@@ -59,6 +59,11 @@ CREATE TABLE vectors (
     data BLOB NOT NULL,
     checksum INTEGER NOT NULL
 );
+CREATE TABLE distinct_pair (
+    lower BLOB NOT NULL,
+    higher BLOB NOT NULL,
+    PRIMARY KEY (lower, higher)
+) WITHOUT ROWID;
 """
 
 
@@ -337,6 +342,10 @@ class Snapshot:
         for number, path, *rest in self._connection.execute(query, (root,)):
             yield KnownFile(number, os.fsdecode(path), *rest)
 
+    def distinct_pairs(self) -> set[tuple[bytes, bytes]]:
+        """Read the pairs of content digests, the lower first, that someone said are no copies."""
+        return set(self._connection.execute("SELECT lower, higher FROM distinct_pair"))
+
     def find(self, path: Path) -> PhotoRow | None:
         """Look up the photo with an absolute path."""
         for number, root in self.roots().items():
@@ -428,6 +437,18 @@ class Writer(Snapshot):
             connection.executemany("DELETE FROM photo WHERE id = ?", ((n,) for n in ids))
             self._write_slots(dict.fromkeys(ids), connection)
         self._free.extend(ids)
+
+    def add_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Remember pairs of content digests, the lower first, that are no copies."""
+        with self._transaction() as connection:
+            connection.executemany("INSERT OR IGNORE INTO distinct_pair VALUES (?, ?)", pairs)
+
+    def remove_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Forget such pairs."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "DELETE FROM distinct_pair WHERE lower = ? AND higher = ?", pairs
+            )
 
     def set(self, values: dict[str, str | int | float]) -> None:
         """Write entries of the header."""

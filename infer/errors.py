@@ -49,3 +49,7 @@ class IndexBusyError(ImgsimError):
 
 class UsageError(ImgsimError):
     """A request that cannot be met as it was put, such as a folder without photos."""
+
+
+class PlanError(ImgsimError):
+    """A plan, or the journal of one that was carried out, that cannot be read, written or used."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import combinations
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -456,6 +457,32 @@ class ImageIndex:
         if found is None:
             return None
         return [(ids, self._graph.vectors(ids)) for ids in found]
+
+    # --- judgements ------------------------------------------------------------------------------
+
+    def mark_distinct(self, digests: Iterable[bytes], *, forget: bool = False) -> None:
+        """Remember that photos are no copies of one another, whatever their pictures look like.
+
+        The judgement is about contents: it stays when files are moved, and goes when they change.
+
+        Args:
+            digests: content digests of the photos; every pair of them is meant.
+            forget: take the judgement back.
+
+        Raises:
+            IndexBusyError: another process is writing.
+        """
+        pairs = list(combinations(sorted(set(digests)), 2))
+        with self._catalogue.writer() as writer:
+            if forget:
+                writer.remove_distinct(pairs)
+            else:
+                writer.add_distinct(pairs)
+
+    def distinct_pairs(self) -> set[tuple[bytes, bytes]]:
+        """Read the pairs of content digests, the lower first, that were marked as distinct."""
+        with self._catalogue.snapshot() as snapshot:
+            return snapshot.distinct_pairs()
 
     # --- looking ---------------------------------------------------------------------------------
 

@@ -1,0 +1,318 @@
+"""Do two pictures show the same photo? They are laid over each other and compared block by block.
+
+A copy may be a part of the other (cropped) or lie inside it (a screenshot with its border); it may
+be brighter, greyed, smaller, recompressed or carry a watermark. So each picture is first looked for
+in windows of the other, at 12 × 12 pixels. The best window is then refined, at 32 and at 64 pixels,
+by Gauss–Newton steps on its place, its size, and brightness and contrast (B. D. Lucas and
+T. Kanade, "An iterative image registration technique with an application to stereo vision", 1981;
+S. Baker and I. Matthews, "Lucas–Kanade 20 years on", 2004). What decides is in how many of the
+picture's blocks the detail agrees: a watermark spoils some, another photo of the same thing most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .encoder import Vectors
+from .photo import Pixels
+
+SIDE = 64  # pixels, both sides of a thumbprint
+SAME_PHOTO = 0.65  # agreement from which on two pictures show the same photo (measured: README)
+# How the second picture of a pair has to be turned to lie on the first; the order of _turned().
+TURNS = (
+    "",
+    "rotated 90° counterclockwise",
+    "rotated 180°",
+    "rotated 90° clockwise",
+    "mirrored",
+    "mirrored and rotated 90° counterclockwise",
+    "mirrored upside down",
+    "mirrored and rotated 90° clockwise",
+)
+BACK = (0, 3, 2, 1, 4, 5, 6, 7)  # which turn takes each of them back
+
+_COARSE = 32  # pixels, both sides of the picture in which windows are looked for
+_WINDOW = 12  # pixels, both sides of a window
+_SCALES = (1.0, 0.93, 0.86, 0.79, 0.72, 0.65)  # of a window's side to the picture's
+_OFFSET_STEP = 0.05  # of the picture's side: the most between two windows of one scale
+_WORTH_REFINING = 0.65  # correlation of the best window; 1 pair of copies in 1,000 is below
+# Side in pixels, Gauss–Newton steps, and the agreement that makes it worth going on.
+_STAGES = ((32, 4, 0.3), (64, 2, SAME_PHOTO))
+_LONGEST_STEP = 0.03  # of the side; a longer one has left the range in which it can be trusted
+_LEAST_CONTRAST = 0.05  # of one picture to the other
+_SIZES = (0.5, 1.3)  # of one picture's side to the other's: what refining may arrive at
+_BLOCKS = 8  # into which both sides of a picture are divided
+_DETAIL = 2.0  # grey levels (standard deviation in a block): less is flat or noise
+_LEAST_BLOCKS = 6  # of the 64, with detail; with fewer, nothing can be said
+_MAY_DISAGREE = 0.4  # of the blocks: a watermark, a retouched spot
+_AT_ONCE = 128  # pairs that are refined together, some 30 MB
+
+Thumbprints = NDArray[np.uint8]
+Pairs = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well the pictures of some pairs agree where they lie over each other.
+
+    Attributes:
+        value: float32, shape = (pairs,), in [−1, 1]: the correlation of detail that all but
+            ``_MAY_DISAGREE`` of the blocks reach; ``SAME_PHOTO`` or more is the same photo.
+        turn: uint8, shape = (pairs,): index into ``TURNS``.
+    """
+
+    value: Vectors
+    turn: NDArray[np.uint8]
+
+
+def thumbprint(pixels: Pixels) -> Thumbprints:
+    """Reduce a photo to what :func:`agreement` compares, its luminance (ITU-R BT.601).
+
+    Args:
+        pixels: uint8, shape = (SIDE, SIDE, 3), in RGB.
+
+    Returns:
+        uint8, shape = (SIDE, SIDE).
+    """
+    weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return np.asarray(np.rint(pixels.astype(np.float32) @ weights), dtype=np.uint8)
+
+
+def agreement(
+    thumbprints: Thumbprints, pairs: Pairs, *, any_orientation: bool = False
+) -> Agreement:
+    """Compare pairs of pictures.
+
+    Args:
+        thumbprints: uint8, shape = (n, SIDE, SIDE).
+        pairs: int64, shape = (m, 2), positions among the thumbprints.
+        any_orientation: try the second picture rotated and mirrored, too.
+    """
+    coarse, places, swapped, turns = _best_windows(thumbprints, pairs, any_orientation)
+    value = np.full(len(pairs), -1.0, dtype=np.float32)
+    worth = np.flatnonzero(coarse >= _WORTH_REFINING)
+    for first in range(0, len(worth), _AT_ONCE):
+        part = worth[first : first + _AT_ONCE]
+        one = thumbprints[pairs[part, 0]].astype(np.float32)
+        other = thumbprints[pairs[part, 1]].astype(np.float32)
+        for number, turn in enumerate(turns[part]):
+            other[number] = _turned(other[number], int(turn))
+        in_other = swapped[part, None, None]
+        whole, inner = np.where(in_other, other, one), np.where(in_other, one, other)
+        found, left = places[part], np.arange(len(part))
+        for side, steps, enough in _STAGES:
+            found = _refined(whole[left], inner[left], found, side, steps)
+            value[part[left]] = _agreement_at(whole[left], inner[left], found, side)
+            going_on = value[part[left]] >= enough
+            found, left = found[going_on], left[going_on]
+            if not len(left):
+                break
+    return Agreement(value, turns)
+
+
+def _turned(picture: Vectors, turn: int) -> Vectors:
+    """Turn pictures, shape = (…, side, side), in one of the eight ways."""
+    mirrored = np.flip(picture, axis=-1) if turn >= 4 else picture
+    return np.asarray(np.rot90(mirrored, turn % 4, axes=(-2, -1)))
+
+
+# --- coarse: one picture as a window of the other ------------------------------------------------
+
+
+def _best_windows(
+    thumbprints: Thumbprints, pairs: Pairs, any_orientation: bool
+) -> tuple[Vectors, Vectors, NDArray[np.bool_], NDArray[np.uint8]]:
+    """Find, for each pair, the best window of one picture for the whole of the other.
+
+    Returns:
+        its correlation, shape = (m,); its place, shape = (m, 4), see :func:`_windows`; whether it
+        is a window of the second picture; and the turn of the second picture.
+    """
+    best = np.full(len(pairs), -np.inf, dtype=np.float32)
+    places = np.zeros((len(pairs), 4), dtype=np.float32)
+    swapped = np.zeros(len(pairs), dtype=bool)
+    turns = np.zeros(len(pairs), dtype=np.uint8)
+    ways = range(len(TURNS) if any_orientation else 1)
+    for side in (0, 1):  # the side of the pair that windows are taken of
+        order = np.argsort(pairs[:, side], kind="stable")
+        starts = np.flatnonzero(np.diff(pairs[order, side], prepend=-1))
+        for rows in np.split(order, starts[1:]):
+            if not len(rows):
+                continue
+            windows, lengths = _windows_of(thumbprints[pairs[rows[0], side]])
+            inner = _shrunk(thumbprints[pairs[rows, 1 - side]].astype(np.float32), _WINDOW)
+            for turn in ways:
+                # Turning the second picture back is as good as turning the first one.
+                way = turn if side == 0 else BACK[turn]
+                sought = _normed(_turned(inner, way).reshape(len(rows), -1))
+                scores = windows @ sought.T / lengths[:, None]
+                window = scores.argmax(axis=0)
+                score = scores[window, np.arange(len(rows))]
+                better = score > best[rows]
+                changed = rows[better]
+                best[changed], turns[changed], swapped[changed] = score[better], turn, side == 1
+                # A window of the second picture was found in its own frame: it is turned with it.
+                found = _place(window[better])
+                places[changed] = found if side == 0 else _turned_places(found, turn)
+    return best, places, swapped, turns
+
+
+def _turned_places(places: Vectors, turn: int) -> Vectors:
+    """Move windows as :func:`_turned` moves the pixels of the picture that they lie in."""
+    x, width, y, height = places.T
+    if turn >= 4:
+        x = 1 - x - width
+    for _ in range(turn % 4):  # 90° counterclockwise: what was right is now at the top
+        x, width, y, height = y, height, 1 - x - width, width
+    return np.stack([x, width, y, height], axis=1)
+
+
+@lru_cache(maxsize=1)
+def _windows() -> tuple[Vectors, Vectors]:
+    """List the windows along one axis.
+
+    Returns:
+        offset and size as shares of the side, shape = (n, 2), and how much each pixel of the
+        picture counts in each pixel of the window, shape = (n, _WINDOW, _COARSE).
+    """
+    places = []
+    for scale in _SCALES:
+        count = 1 + int(np.ceil((1 - scale) / _OFFSET_STEP - 1e-9))
+        places += [(offset, scale) for offset in np.linspace(0, 1 - scale, count)]
+    weights = np.stack([_box_weights(*place, _WINDOW, _COARSE) for place in places])
+    return np.array(places, dtype=np.float32), weights
+
+
+def _windows_of(picture: Thumbprints) -> tuple[Vectors, Vectors]:
+    """Cut all windows out of a picture.
+
+    Returns:
+        float32, shape = (windows, _WINDOW²), and the length of each without its mean, (windows,).
+    """
+    places, weights = _windows()
+    count = len(places)
+    along = weights.reshape(-1, _COARSE)
+    cut = along @ _shrunk(picture[None].astype(np.float32), _COARSE)[0] @ along.T
+    cut = cut.reshape(count, _WINDOW, count, _WINDOW).transpose(0, 2, 1, 3)
+    windows = np.ascontiguousarray(cut).reshape(count * count, -1)
+    squares = np.einsum("ij,ij->i", windows, windows)
+    spread = squares - windows.shape[1] * windows.mean(axis=1) ** 2
+    return windows, np.sqrt(np.maximum(spread, 1.0))
+
+
+def _place(window: NDArray[np.int64]) -> Vectors:
+    """Tell where windows lie: x, width, y, height as shares of the side, shape = (n, 4)."""
+    places, _ = _windows()
+    y, x = np.divmod(window, len(places))
+    return np.concatenate([places[x], places[y]], axis=1)
+
+
+def _shrunk(pictures: Vectors, side: int) -> Vectors:
+    """Average pictures, shape = (n, s, s), into cells: float32, shape = (n, side, side)."""
+    if pictures.shape[1] == side:
+        return pictures
+    along = _averages(pictures.shape[1], side)
+    return np.asarray(along @ pictures @ along.T, dtype=np.float32)
+
+
+@lru_cache(maxsize=4)
+def _averages(full: int, side: int) -> Vectors:
+    """How much each of ``full`` pixels counts in each of ``side``: shape = (side, full)."""
+    return _box_weights(0.0, 1.0, side, full)
+
+
+def _box_weights(offset: float, size: float, cells: int, pixels: int) -> Vectors:
+    """How much each pixel of a line counts in each cell of a part of it: (cells, pixels)."""
+    edges = np.arange(pixels + 1) / pixels
+    borders = offset + size * np.arange(cells + 1) / cells
+    low = np.maximum(borders[:-1, None], edges[None, :-1])
+    high = np.minimum(borders[1:, None], edges[None, 1:])
+    return np.asarray(np.clip(high - low, 0, None) / (size / cells), dtype=np.float32)
+
+
+def _normed(rows: Vectors) -> Vectors:
+    """Subtract each row's mean and divide by its length; the dot product is then a correlation."""
+    centred = rows - rows.mean(axis=-1, keepdims=True)
+    lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
+    return np.asarray(centred / np.maximum(lengths, 1e-3), dtype=np.float32)
+
+
+# --- fine: where exactly, and do they agree? -----------------------------------------------------
+
+
+def _refined(whole: Vectors, inner: Vectors, places: Vectors, side: int, steps: int) -> Vectors:
+    """Improve the places of the inner pictures in the whole ones, at one resolution."""
+    count = len(whole)
+    picture, sought = _shrunk(whole, side), _shrunk(inner, side).reshape(count, -1, 1)
+    slope_x = np.asarray(np.gradient(picture, 1 / side, axis=2), dtype=np.float32)
+    slope_y = np.asarray(np.gradient(picture, 1 / side, axis=1), dtype=np.float32)
+    centres: Vectors = np.asarray((np.arange(side) + 0.5) / side, dtype=np.float32)
+    across, down = centres, centres[:, None]
+    places = places.astype(np.float64)
+    for _ in range(steps):
+        by_x, by_y, seen, inside = _overlaid([slope_x, slope_y, picture], places)
+        # sought ≈ contrast · (seen + slope · step) + brightness: linear in contrast · step, in
+        # contrast and in brightness.
+        columns = [by_x, by_x * across, by_y, by_y * down, seen, np.ones_like(seen)]
+        matrix: Vectors = np.stack([c.reshape(count, -1) for c in columns], axis=1)
+        weighted = matrix * inside.reshape(count, 1, -1)
+        normal = (weighted @ matrix.transpose(0, 2, 1)).astype(np.float64)
+        normal += 1e-3 * np.eye(len(columns))  # a flat picture has no slope
+        solution = np.linalg.solve(normal, (weighted @ sought).astype(np.float64))[..., 0]
+        contrast = np.maximum(solution[:, 4:5], _LEAST_CONTRAST)
+        places += np.clip(solution[:, :4] / contrast, -_LONGEST_STEP, _LONGEST_STEP)
+        places[:, 1::2] = np.clip(places[:, 1::2], *_SIZES)
+    return places.astype(np.float32)
+
+
+def _overlaid(pictures: Sequence[Vectors], places: NDArray[Any]) -> list[Vectors]:
+    """Read pictures where the inner one's pixels lie in them (bilinear).
+
+    Returns:
+        the pictures, and which pixels lie in them (1 or 0), each of shape (n, side, side).
+    """
+    side = pictures[0].shape[1]
+    steps = (np.arange(side) + 0.5) / side
+    axes, inside = [], []
+    for offset, size in ((0, 1), (2, 3)):
+        at = (places[:, offset, None] + places[:, size, None] * steps) * side - 0.5
+        inside.append((np.abs(at - (side - 1) / 2) <= side / 2).astype(np.float32))
+        # How much each pixel of the picture counts: a hat of width one around the place.
+        distance = np.abs(np.clip(at, 0, side - 1)[:, :, None] - np.arange(side))
+        axes.append(np.maximum(1 - distance, 0).astype(np.float32))
+    across, down = axes
+    read = [down @ picture @ across.transpose(0, 2, 1) for picture in pictures]
+    return [*read, inside[1][:, :, None] * inside[0][:, None, :]]
+
+
+def _agreement_at(whole: Vectors, inner: Vectors, places: Vectors, side: int) -> Vectors:
+    """Correlate the blocks of pictures that lie over each other, at one resolution."""
+    count, block = len(whole), side // _BLOCKS
+    inner = _shrunk(inner, side)
+    seen, inside = _overlaid([_shrunk(whole, side)], places)
+
+    def sums(values: Vectors) -> Vectors:
+        blocks = values.reshape(count, _BLOCKS, block, _BLOCKS, block)
+        return np.asarray(blocks.sum(axis=(2, 4)).reshape(count, -1))
+
+    pixels = sums(inside)
+    covered = pixels >= block * block / 2
+    pixels = np.maximum(pixels, 1)
+    mean_seen, mean_inner = sums(seen * inside) / pixels, sums(inner * inside) / pixels
+    together = sums(seen * inner * inside) / pixels - mean_seen * mean_inner
+    spread_seen = np.maximum(sums(seen * seen * inside) / pixels - mean_seen**2, 0)
+    spread_inner = np.maximum(sums(inner * inner * inside) / pixels - mean_inner**2, 0)
+    # One grey level of noise is granted to each, so that flat blocks cannot agree by chance.
+    local = together / np.sqrt((spread_seen + 1) * (spread_inner + 1))
+    detailed = covered & (np.maximum(spread_seen, spread_inner) > _DETAIL**2)
+    local = np.sort(np.where(detailed, local, np.inf), axis=1)
+    blocks = detailed.sum(axis=1)
+    worst = np.minimum((blocks * _MAY_DISAGREE).astype(int), local.shape[1] - 1)
+    reached = local[np.arange(count), worst]
+    return np.where(blocks >= _LEAST_BLOCKS, reached, -1.0).astype(np.float32)
