@@ -21,6 +21,7 @@ from .errors import ImgsimError
 COMMANDS = {
     "index": "imgsim_edge.infer.commands.index:index_command",
     "similar": "imgsim_edge.infer.commands.similar:similar_command",
+    "watch": "imgsim_edge.infer.commands.watch:watch_command",
     "browse": "imgsim_edge.infer.commands.browse:browse_command",
     "info": "imgsim_edge.infer.commands.index:info_command",
     "embed": "imgsim_edge.infer.commands.embed:embed_command",

@@ -233,6 +233,8 @@ class ImageIndex:
         paths: Sequence[Path | str] | None = None,
         progress: Progress | None = None,
         threads: int | None = None,
+        *,
+        allow_empty: bool = False,
     ) -> AddReport:
         """Bring the index up to date with folders of photos, or with single files.
 
@@ -246,6 +248,7 @@ class ImageIndex:
                 there leaves the index.
             progress: called with (files done, files to do) after every batch.
             threads: how many photos are worked on at once; one for each core by default.
+            allow_empty: a new folder may be without photos yet: it is remembered.
 
         Raises:
             UsageError: a folder is no folder and unknown, or none of them holds a photo.
@@ -253,7 +256,7 @@ class ImageIndex:
             EncoderError: the encoder fails.
         """
         with self._catalogue.writer() as writer:
-            update = Update(writer, self._adding_encoder, progress, threads)
+            update = Update(writer, self._adding_encoder, progress, threads, allow_empty)
             for path in writer.roots().values() if paths is None else paths:
                 update.take(Path(os.path.realpath(path)))
             self._publish_graph(writer)

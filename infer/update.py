@@ -65,10 +65,12 @@ class Update:
         encoder: Callable[[], Encoder],
         progress: Progress | None,
         threads: int | None,
+        allow_empty: bool,
     ) -> None:
         self.report = AddReport()
         self._writer = writer
         self._encoder = encoder  # a function, since a run without new photos needs none
+        self._allow_empty = allow_empty
         self._progress = progress
         self._threads = threads
 
@@ -115,7 +117,7 @@ class Update:
                 self.report.unread.append(Unread(top / entry.path, entry.reason))
         if covering is not None:
             self._reconcile(_Part(covering[0], top, below), found, closed)
-        elif found:
+        elif found or self._allow_empty:
             self._reconcile(_Part(self._new_root(top), top, below), found, closed)
         else:
             reason = f" ({closed[0].reason})" if closed else ""

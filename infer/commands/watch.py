@@ -1,0 +1,58 @@
+"""`imgsim-edge watch`."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import IndexOption, JsonOption, ModelOption, say
+
+if TYPE_CHECKING:
+    from ..update import AddReport
+
+
+def watch_command(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of photos.", show_default=False)],
+    index: IndexOption = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow folders and keep the index current with them."""
+    from ..errors import UsageError
+    from ..index import ImageIndex
+
+    try:
+        from ..watch import Follower
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"`imgsim-edge watch` needs {error.name}: pip install 'imgsim-edge[watch]'"
+        ) from error
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is not a folder: give folders of photos")
+
+    with ImageIndex.create(index, model) as opened:
+
+        def report(done: AddReport) -> None:
+            counts = {
+                "added": done.added,
+                "changed": done.changed,
+                "moved": done.moved,
+                "removed": done.removed,
+            }
+            if as_json:
+                typer.echo(json.dumps({"photos": len(opened), **counts}))
+            else:
+                told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+                typer.echo(f"{told}: {len(opened):,} photos in the index")
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        say(f"following {', '.join(map(str, folders))}; Ctrl-C stops it")
+        try:
+            Follower(opened, folders, report, say).run()
+        except KeyboardInterrupt:
+            say(f"stopped: {len(opened):,} photos in the index")
