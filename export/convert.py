@@ -67,7 +67,6 @@ def convert(cut: Any) -> Any:
     import tensorflow as tf
 
     try:
-        import onnx
         import tf2onnx
     except ImportError as error:
         raise MissingExtraError(INSTALL) from error
@@ -82,17 +81,27 @@ def convert(cut: Any) -> Any:
         return {OUTPUT_NAME: vectors / tf.maximum(lengths, SHORTEST)}
 
     converted, _ = tf2onnx.convert.from_function(encode, input_signature=signature, opset=OPSET)
-    folded = _fold(converted)
+    return normalise(_fold(converted))
+
+
+def normalise(model: Any) -> Any:
+    """Bring an ``onnx.ModelProto`` to the contract's form, in place, and check it.
+
+    Raises:
+        onnx.checker.ValidationError: it is no valid model of plain ONNX.
+    """
+    import onnx
+
     # ONNX Runtime lists every operator set that it knows; only plain ONNX is in use.
-    del folded.opset_import[:]
-    folded.opset_import.append(onnx.helper.make_opsetid("", OPSET))
-    folded.ir_version = IR_VERSION
-    del folded.graph.value_info[:]
-    folded.graph.name = "encoder"
-    for value in (*folded.graph.input, *folded.graph.output):
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    model.ir_version = IR_VERSION
+    del model.graph.value_info[:]
+    model.graph.name = "encoder"
+    for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH_AXIS
-    onnx.checker.check_model(folded, full_check=True)
-    return folded
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def _fold(model: Any) -> Any:

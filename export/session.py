@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..infer.encoder import Encoder, available_cores
+from ..infer.photo import Pixels
 from ..train.backend import configure
 from ..train.checkpoint import load_model
+from ..train.progress import say
 from ..train.run_folder import SPLIT, Run, open_run, write_json, write_whole
-from ..train.split import TEST, VALID, read_split
-from .convert import convert, cut_classifier
+from ..train.split import TEST, TRAIN, VALID, read_split
+from .convert import convert, cut_classifier, normalise
+from .errors import ExportError
+from .judge import Attempt, Judge, as_line
 from .metadata import counts, describe, stamp
 from .parity import (
     Parity,
@@ -23,8 +28,36 @@ from .parity import (
     unoptimised_vectors,
 )
 from .photos import RunPhotos
+from .quantise import Quantised, to_fp16, to_int8
 
 PARITY_PHOTOS = 64
+VALIDATION_PHOTOS = 1000  # at most, that judge a smaller encoder
+INT8, FP16, FLOAT32 = "int8", "float16", "float32"
+_IN_WORDS = {
+    INT8: "int8: static QDQ, a scale for each channel, calibrated on {photos} training photos by "
+    "{name}",
+    FP16: "float16 weights and arithmetic; float32 normalisation and output",
+    FLOAT32: "none (float32)",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to export.
+
+    Attributes:
+        precision: ``"float32"``, ``"float16"`` or ``"int8"``.
+        max_loss: mAP on the validation photos that a smaller encoder may lose, absolute.
+        calibration_photos: of the training part, for int8.
+        any_dimension: whether an embedding of another width than 64 will do.
+        licence: of the encoder, for its metadata.
+    """
+
+    precision: str = FLOAT32
+    max_loss: float = 0.01
+    calibration_photos: int = 200
+    any_dimension: bool = False
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +71,8 @@ class Outcome:
         size: of the file in bytes.
         keras: the encoder against Keras.
         optimised: ONNX Runtime with all optimisations against none.
+        attempts: the smaller encoders that were tried, after the float32 one; empty for float32.
+        chosen: the name of the one that was accepted; empty for float32.
     """
 
     path: Path
@@ -46,56 +81,109 @@ class Outcome:
     size: int
     keras: Parity
     optimised: Parity
+    attempts: tuple[Attempt, ...] = ()
+    chosen: str = ""
 
 
 def export_encoder(
-    folder: Path,
-    out: Path,
-    data: Sequence[Path] = (),
-    any_dimension: bool = False,
-    licence: str = "",
+    folder: Path, out: Path, data: Sequence[Path] = (), options: Options | None = None
 ) -> Outcome:
-    """Export the classifier of a run as an encoder, with evidence that it is the same.
+    """Export the classifier of a run as an encoder, with evidence of what it computes.
 
     Args:
         folder: of the run.
         out: the ``.onnx`` file to write; the evidence goes beside it as ``.json``.
         data: where the run's photos are, if they have moved.
-        any_dimension: whether an embedding of another width than 64 will do.
-        licence: of the encoder, for its metadata.
+        options: how; float32 by default.
 
     Raises:
         ImgsimError: of the run, the photos or the result. No file is written then.
     """
+    options = options or Options()
     run = open_run(folder)
-    configure(available_cores(), run.settings.seed)
-    cut = cut_classifier(load_model(run.classifier_path), any_dimension)
-    size = cut.input_shape[1]
-    photos = RunPhotos(run, size, data, available_cores()).take((TEST, VALID), PARITY_PHOTOS)
+    threads = available_cores()
+    configure(threads, run.settings.seed)
+    cut = cut_classifier(load_model(run.classifier_path), options.any_dimension)
+    photos = RunPhotos(run, cut.input_shape[1], data, threads)
+    checked = photos.take((TEST, VALID), PARITY_PHOTOS).pixels
     model = convert(cut)
     parts = counts(read_split(run.folder / SPLIT))
-    metadata = describe(run, parts, "none (float32)", licence)
-    outcome: dict[str, Any] = {}
+
+    # The float32 encoder must be right before anything smaller is made of it.
+    with tempfile.TemporaryDirectory() as scratch:
+        reference = Path(scratch) / "encoder.onnx"
+        reference.write_bytes(stamp(model, describe(run, parts, _IN_WORDS[FLOAT32], "")))
+        require_parity(_parity(cut, reference, checked)[0], "the encoder and Keras")
+    smaller = _smaller(model, photos, options, threads)
+    words = _IN_WORDS[options.precision]
+    if smaller is not None:
+        model = _parse(smaller.content)
+        words = words.format(photos=options.calibration_photos, name=smaller.chosen.name)
+    content = stamp(model, describe(run, parts, words, options.licence))
+    measured: dict[str, Any] = {}
 
     def write(part: Path) -> None:
-        part.write_bytes(stamp(model, metadata))
-        encoder = Encoder(part)
-        vectors = encoder_vectors(encoder, photos.pixels)
-        outcome["keras"] = compare(keras_vectors(cut, photos.pixels), vectors)
-        outcome["optimised"] = compare(unoptimised_vectors(part, photos.pixels), vectors)
-        require_parity(outcome["keras"], "the encoder and Keras")
-        require_parity(outcome["optimised"], "the encoder with and without optimisation")
-        outcome["digest"] = encoder.digest
+        part.write_bytes(content)
+        measured["keras"], measured["optimised"] = _parity(cut, part, checked)
+        if smaller is None:
+            require_parity(measured["optimised"], "the encoder with and without optimisation")
+        measured["digest"] = Encoder(part).digest
 
     write_whole(out, write)
-    evidence = out.with_suffix(".json")
-    result = Outcome(path=out, evidence=evidence, size=out.stat().st_size, **outcome)
-    write_json(evidence, _evidence(run, result))
+    result = Outcome(
+        path=out,
+        evidence=out.with_suffix(".json"),
+        size=len(content),
+        attempts=smaller.attempts if smaller else (),
+        chosen=smaller.chosen.name if smaller else "",
+        **measured,
+    )
+    write_json(result.evidence, _evidence(run, result, smaller, options))
     return result
 
 
-def _evidence(run: Run, result: Outcome) -> dict[str, Any]:
-    return {
+def _parity(cut: Any, path: Path, pixels: Pixels) -> tuple[Parity, Parity]:
+    vectors = encoder_vectors(Encoder(path), pixels)
+    return (
+        compare(keras_vectors(cut, pixels), vectors),
+        compare(unoptimised_vectors(path, pixels), vectors),
+    )
+
+
+def _smaller(model: Any, photos: RunPhotos, options: Options, threads: int) -> Quantised | None:
+    if options.precision == FLOAT32:
+        return None
+    try:
+        judge = Judge(
+            model.SerializeToString(),
+            photos.take((VALID,), VALIDATION_PHOTOS),
+            options.max_loss,
+            threads,
+        )
+    except ValueError as error:
+        raise ExportError(
+            f"{error} in the validation part: a smaller encoder cannot be judged, "
+            "export without --int8 or --fp16"
+        ) from error
+    say(as_line(judge.reference))
+    if options.precision == FP16:
+        quantised = to_fp16(model, judge)
+    else:
+        calibration = photos.take((TRAIN,), options.calibration_photos).pixels
+        quantised = to_int8(model, calibration, judge)
+    return replace(quantised, attempts=(judge.reference, *quantised.attempts))
+
+
+def _parse(content: bytes) -> Any:
+    import onnx
+
+    return normalise(onnx.load_from_string(content))
+
+
+def _evidence(
+    run: Run, result: Outcome, smaller: Quantised | None, options: Options
+) -> dict[str, Any]:
+    evidence = {
         "model": result.path.name,
         "digest": result.digest,
         "bytes": result.size,
@@ -103,3 +191,12 @@ def _evidence(run: Run, result: Outcome) -> dict[str, Any]:
         "optimisations_on_against_off": asdict(result.optimised),
         "trained_with": dict(run.packages),
     }
+    if smaller is not None:
+        evidence["quantisation"] = {
+            "max_loss": options.max_loss,
+            "calibration_photos": options.calibration_photos,
+            "attempts": [asdict(attempt) for attempt in smaller.attempts],
+            "chosen": result.chosen,
+            "cost_of_each_layer_alone": dict(smaller.ranking),
+        }
+    return evidence
