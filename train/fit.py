@@ -116,6 +116,10 @@ class Trainer:
         """Give the backbone as it was before training."""
         return self._checkpoints.start()
 
+    def history(self) -> tuple[dict[str, Any], ...]:
+        """Give the rows of ``history.csv``, one for each epoch of both phases."""
+        return self._checkpoints.state.rows
+
     def predict(self, model: Any, indices: NDArray[np.intp], title: str) -> Floats:
         """Run photos through a model, unvaried.
 

@@ -18,6 +18,7 @@ from .measure import Metrics, measure
 from .network import EMBEDDING_LAYER, FEATURES_LAYER, part_of
 from .pixels import PixelStore
 from .progress import say
+from .report import write_report
 from .run_folder import (
     CLASSES,
     METRICS,
@@ -162,5 +163,6 @@ def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split)
             {name: trainer.predict(own, split.test, "testing") for name, own in models.items()},
         )
         write_json(run.folder / METRICS, metrics.to_json())
+        write_report(run, trainer.history(), metrics, samples, split, lambda i: store.read([i])[0])
     remove_state(run)
     return Outcome(run, metrics)
