@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..infer.encoder import Encoder
-from ..infer.metrics import retrieval_quality
+from ..infer.encoder import Encoder, Vectors
+from ..infer.metrics import measure
+from .errors import ExportError
 from .parity import compare, encoder_vectors
 from .photos import LabelledPixels
 
@@ -54,7 +55,7 @@ class Judge:
         threads: cores for embedding the photos.
 
     Raises:
-        ValueError: no class has two of the photos.
+        ExportError: no class has two of the photos.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Judge:
         with _as_file(reference) as path:
             self._vectors = encoder_vectors(Encoder(path, threads), photos.pixels)
             milliseconds = self._milliseconds(path)
-        quality = retrieval_quality(self._vectors, photos.labels).mean_average_precision
+        quality = self._mean_average_precision(self._vectors)
         self.reference = Attempt(
             "float32", (), len(reference), milliseconds, quality, 0.0, 1.0, True
         )
@@ -74,7 +75,7 @@ class Judge:
         with _as_file(content) as path:
             vectors = encoder_vectors(Encoder(path, self._threads), self._photos.pixels)
             milliseconds = self._milliseconds(path)
-        quality = retrieval_quality(vectors, self._photos.labels).mean_average_precision
+        quality = self._mean_average_precision(vectors)
         loss = self.reference.mean_average_precision - quality
         return Attempt(
             name,
@@ -92,6 +93,15 @@ class Judge:
         with _as_file(content) as path:
             vectors = encoder_vectors(Encoder(path, self._threads), self._photos.pixels[:photos])
         return compare(self._vectors[:photos], vectors).mean_cosine
+
+    def _mean_average_precision(self, vectors: Vectors) -> float:
+        measured = measure(vectors, self._photos.labels)
+        if not len(measured.queries):
+            raise ExportError(
+                "no class has two validation photos, by which a smaller encoder is judged: "
+                "export without --int8 and --fp16"
+            )
+        return float(measured.of("mAP").mean())
 
     def _milliseconds(self, path: Path) -> float:
         encoder = Encoder(path, threads=1)

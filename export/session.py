@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..infer.background import METADATA_KEY, SAMPLE, Background
 from ..infer.encoder import Encoder, available_cores
 from ..infer.photo import Pixels
 from ..train.backend import configure
@@ -16,7 +17,6 @@ from ..train.progress import say
 from ..train.run_folder import SPLIT, Run, open_run, write_json, write_whole
 from ..train.split import TEST, TRAIN, VALID, read_split
 from .convert import convert, cut_classifier, normalise
-from .errors import ExportError
 from .judge import Attempt, Judge, as_line
 from .metadata import counts, describe, stamp
 from .parity import (
@@ -119,7 +119,9 @@ def export_encoder(
     if smaller is not None:
         model = _parse(smaller.content)
         words = words.format(photos=options.calibration_photos, name=smaller.chosen.name)
-    content = stamp(model, describe(run, parts, words, options.licence))
+    metadata = describe(run, parts, words, options.licence)
+    metadata[METADATA_KEY] = _background(model, photos).to_text()
+    content = stamp(model, metadata)
     measured: dict[str, Any] = {}
 
     def write(part: Path) -> None:
@@ -150,21 +152,20 @@ def _parity(cut: Any, path: Path, pixels: Pixels) -> tuple[Parity, Parity]:
     )
 
 
+def _background(model: Any, photos: RunPhotos) -> Background:
+    """Measure what a cosine of this encoder is worth, on photos of all parts."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "encoder.onnx"
+        path.write_bytes(model.SerializeToString())
+        pixels = photos.take((TRAIN, TEST, VALID), SAMPLE).pixels
+        return Background.of(encoder_vectors(Encoder(path), pixels))
+
+
 def _smaller(model: Any, photos: RunPhotos, options: Options, threads: int) -> Quantised | None:
     if options.precision == FLOAT32:
         return None
-    try:
-        judge = Judge(
-            model.SerializeToString(),
-            photos.take((VALID,), VALIDATION_PHOTOS),
-            options.max_loss,
-            threads,
-        )
-    except ValueError as error:
-        raise ExportError(
-            f"{error} in the validation part: a smaller encoder cannot be judged, "
-            "export without --int8 or --fp16"
-        ) from error
+    validation = photos.take((VALID,), VALIDATION_PHOTOS)
+    judge = Judge(model.SerializeToString(), validation, options.max_loss, threads)
     say(as_line(judge.reference))
     if options.precision == FP16:
         quantised = to_fp16(model, judge)

@@ -284,11 +284,16 @@ class Trainer:
         )
 
 
-def save_classifier(run: Run, classifier: Any) -> None:
-    """Write the trained network into the run folder, without Adam's state."""
+def save_classifier(run: Run, classifier: Any) -> Any:
+    """Write the trained network into the run folder, without Adam's state.
+
+    Returns:
+        what was written; its layers belong to no other model, so that it can be cut.
+    """
     plain = import_keras().Model.from_config(classifier.get_config())
     plain.set_weights(classifier.get_weights())
     write_whole(run.folder / CLASSIFIER, plain.save)
+    return plain
 
 
 def _class_weights(task: Task) -> Floats:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..infer.metrics import retrieval_quality
+from ..infer import metrics as retrieval
 
 CONFIDENCE = 0.95  # of the intervals
 _Z = 1.959964  # of the normal distribution, for 95 %
@@ -175,14 +175,8 @@ def _class(confusion: NDArray[np.intp], index: int, name: str) -> ClassQuality:
 
 
 def _found(name: str, vectors: Floats, labels: NDArray[np.intp]) -> Found | None:
-    try:
-        quality = retrieval_quality(vectors, labels.tolist())
-    except ValueError:
+    measured = retrieval.measure(vectors, [str(label) for label in labels])
+    if not len(measured.queries):
         return None  # no class has two test photos: there is nothing to find
-    return Found(
-        name,
-        vectors.shape[1],
-        quality.mean_average_precision,
-        quality.precision_at_1,
-        quality.precision_at_10,
-    )
+    mean = {measure: float(measured.of(measure).mean()) for measure in measured.names}
+    return Found(name, vectors.shape[1], mean["mAP"], mean["P@1"], mean["P@10"])

@@ -138,7 +138,7 @@ def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split)
     say(f"{len(classes)} classes; photos: {counts}")
     trainer = Trainer(run, Task(store, labels, len(classes), split))
     try:
-        classifier = trainer.train()
+        trained = trainer.train()
     except KeyboardInterrupt:
         best = trainer.best_so_far()
         if best is not None:
@@ -146,7 +146,7 @@ def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split)
             say(f"stopped; the best until now is in {run.classifier_path}")
         say(f"go on with: imgsim-edge train --resume {run.folder}")
         raise
-    save_classifier(run, classifier)
+    classifier = save_classifier(run, trained)
     metrics = None
     if len(split.test):
         models = {
