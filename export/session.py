@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..infer.background import METADATA_KEY, SAMPLE, Background
-from ..infer.encoder import Encoder, available_cores
+from ..infer.encoder import Encoder
+from ..infer.machine import available_cores
 from ..infer.photo import Pixels
 from ..train.backend import configure
 from ..train.checkpoint import load_model

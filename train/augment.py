@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,14 @@ class Augmenter:
         return np.asarray(self._own.pipeline(image=pixels)["image"], dtype=np.uint8)
 
 
-def _pipeline() -> Any:
+def apply_alone(augmentation: Augmentation, pixels: Pixels, seed: int) -> Pixels:
+    """Apply one augmentation for certain; types as of :class:`Augmenter`'s call."""
+    pipeline = _pipeline((replace(augmentation, probability=1.0),))
+    pipeline.set_random_seed(seed)
+    return np.asarray(pipeline(image=pixels)["image"], dtype=np.uint8)
+
+
+def _pipeline(augmentations: Sequence[Augmentation] = AUGMENTATIONS) -> Any:
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else importing it asks the network
     try:
         import albumentations
@@ -97,7 +105,7 @@ def _pipeline() -> Any:
     except ImportError as error:
         raise MissingExtraError(INSTALL) from error
     cv2.setNumThreads(0)  # photos are varied side by side already
-    return albumentations.Compose([_transform(albumentations, a) for a in AUGMENTATIONS])
+    return albumentations.Compose([_transform(albumentations, a) for a in augmentations])
 
 
 def _transform(albumentations: Any, augmentation: Augmentation) -> Any:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..infer.errors import UsageError
+from ..infer.machine import available_cores
+from .network import BACKBONES
 from .run_folder import Settings
 
 _DEFAULT = Settings()
+BackboneName = Enum("BackboneName", {name: name for name in BACKBONES}, type=str)  # type: ignore[misc]
+_BACKBONE = BackboneName(_DEFAULT.backbone)
 
 
 def train_command(
@@ -36,9 +40,8 @@ def train_command(
         ),
     ] = None,
     backbone: Annotated[
-        str,
-        typer.Option(help="mobilenet, mobilenet-v2, mobilenet-v3-small or mobilenet-v3-large."),
-    ] = _DEFAULT.backbone,
+        BackboneName, typer.Option(help="The convolutional network under the embedding.")
+    ] = _BACKBONE,
     width: Annotated[
         float, typer.Option(min=0.1, max=4.0, help="Multiplier of the backbone's channels.")
     ] = _DEFAULT.width,
@@ -109,6 +112,12 @@ def train_command(
         raise UsageError(
             "name the folder of your labelled photos: imgsim-edge train DATA --out RUN"
         )
+    if show_augmentations is not None:
+        from .contact_sheet import draw_augmentations
+
+        draw_augmentations(data, show_augmentations, image_size, seed)
+        typer.echo(show_augmentations)
+        return
     if out is None:
         raise UsageError("name a new folder for the result: --out RUN")
     if weights is None:
@@ -117,7 +126,7 @@ def train_command(
             "--weights FILE, or --weights none (random, for very many photos)"
         )
     settings = Settings(
-        backbone=backbone,
+        backbone=backbone.value,
         width=width,
         image_size=image_size,
         weights=weights,
@@ -131,7 +140,7 @@ def train_command(
         tune_rate=tune_rate,
         patience=patience,
         seed=seed,
-        threads=threads or len(os.sched_getaffinity(0)),
+        threads=threads or available_cores(),
     )
     from .session import start_training
 
