@@ -99,9 +99,7 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def labelled(
-    photographs: dict[str, Image.Image], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def labelled(photographs: dict[str, Image.Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make four classes of 20 photos: crops of one photograph each, anywhere and of any size."""
     folder = tmp_path_factory.mktemp("labelled")
     random = np.random.default_rng(0)
