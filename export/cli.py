@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ..infer.errors import UsageError
+from ..train.backend import require_extra
 
 
 def export_command(
@@ -46,6 +47,7 @@ def export_command(
     ] = False,
 ) -> None:
     """Turn a trained classifier into an encoder for `imgsim-edge index --model`."""
+    require_extra()
     if out.suffix.lower() != ".onnx":
         raise UsageError(f"the file to write must end in .onnx: {out}")
     if not out.parent.is_dir():

@@ -5,11 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from .errors import MissingExtraError
 
 INSTALL = 'training and export need more packages: pip install "imgsim-edge[train]"'
+
+
+def require_extra() -> None:
+    """Find out, without importing them, whether the packages of the extra are there.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
+    for package in ("tensorflow", "keras", "tf2onnx", "onnx", "albumentations"):
+        if find_spec(package) is None:
+            raise MissingExtraError(INSTALL)
 
 
 def import_keras() -> Any:

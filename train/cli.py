@@ -11,6 +11,7 @@ import typer
 
 from ..infer.errors import UsageError
 from ..infer.machine import available_cores
+from .backend import require_extra
 from .network import BACKBONES
 from .run_folder import Settings
 
@@ -100,6 +101,7 @@ def train_command(
     ] = False,
 ) -> None:
     """Train a classifier on your own labelled photos, for `imgsim-edge export`."""
+    require_extra()
     if resume is not None:
         if data or out:
             raise UsageError("--resume takes data and settings from the run: give nothing else")
