@@ -26,6 +26,12 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="FILE", help="An encoder: an .onnx file or a shipped name."),
 ]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, help="Photos worked on at once; one for each core by default."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
