@@ -21,13 +21,16 @@ from .errors import ImgsimError
 COMMANDS = {
     "index": "imgsim_edge.infer.commands.index:index_command",
     "similar": "imgsim_edge.infer.commands.similar:similar_command",
+    "duplicates": "imgsim_edge.infer.commands.duplicates:duplicates_command",
+    "distinct": "imgsim_edge.infer.commands.duplicates:distinct_command",
+    "apply": "imgsim_edge.infer.commands.cleanup:apply_command",
+    "undo": "imgsim_edge.infer.commands.cleanup:undo_command",
     "watch": "imgsim_edge.infer.commands.watch:watch_command",
     "browse": "imgsim_edge.infer.commands.browse:browse_command",
     "info": "imgsim_edge.infer.commands.index:info_command",
     "embed": "imgsim_edge.infer.commands.embed:embed_command",
     "model": "imgsim_edge.infer.commands.model:model_command",
     "evaluate": "imgsim_edge.infer.commands.evaluate:evaluate_command",
-    "benchmark": "imgsim_edge.infer.commands.benchmark:benchmark_command",
     "train": "imgsim_edge.train.cli:train_command",
     "export": "imgsim_edge.export.cli:export_command",
 }
@@ -79,29 +82,20 @@ def _main(
 
 
 def main() -> None:
-    """Run the command line and end the process."""
+    """Run the command line."""
     debug = "--debug" in sys.argv
     if not debug:
         warnings.simplefilter("ignore")  # Pillow's remarks on odd files are not for the user
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="surrogateescape")  # paths need not be valid UTF-8
-    status: Any = 0
     try:
         app()
     except ImgsimError as error:
         if debug:
             raise
         typer.echo(f"error: {error}", err=True)
-        status = 1
-    except SystemExit as ending:
-        status = ending.code
-    try:
-        sys.stdout.flush()
-    except OSError:  # whoever read the answers has left
-        status = status or 1
-    # Nothing is open by now; taking NumPy and ONNX Runtime apart would cost a tenth of a query.
-    os._exit(status if isinstance(status, int) else 0)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -52,4 +52,12 @@ class UsageError(ImgsimError):
 
 
 class PlanError(ImgsimError):
-    """A plan, or the journal of one that was carried out, that cannot be read, written or used."""
+    """A plan that cannot be read, written or used."""
+
+
+class JournalError(ImgsimError):
+    """The journal of a cleanup that cannot be written or read."""
+
+
+class CleanupError(ImgsimError):
+    """A cleanup that cannot be done on this system."""

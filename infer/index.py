@@ -10,24 +10,25 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .background import Background
 from .catalogue import Catalogue, PhotoRow, Snapshot, Writer
 from .encoder import Encoder, Vectors
 from .errors import IndexMismatchError, IndexMissingError, UsageError
 from .graph import TARGET_RECALL, Graph, GraphRecord, Ids
 from .photo import load_photo, photo_from_array, photo_from_image
 from .search import all_vectors, exact_nearest
-
-if TYPE_CHECKING:
-    from .update import AddReport, Progress
+from .update import AddReport, Progress, Update
 
 Query = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
 _JOIN_PART = 1024  # photos of a self-join that are asked for at once
+_BACKGROUND_KEYS = "background."  # of the header entries that hold the sample of random pairs
+_REFRESH_AT = 1.5  # times as many photos as when it was taken, or as few
 _GRAPH_KEYS = "graph."  # of the header entries that describe the graph's file
 
 
@@ -257,12 +258,11 @@ class ImageIndex:
             IndexBusyError: another process is adding.
             EncoderError: the encoder fails.
         """
-        from .update import Update  # here, since a query needs neither it nor thread pools
-
         with self._catalogue.writer() as writer:
             update = Update(writer, self._adding_encoder, progress, threads, allow_empty)
             for path in writer.roots().values() if paths is None else paths:
                 update.take(Path(os.path.realpath(path)))
+            self._refresh_background(writer)
             self._publish_graph(writer)
         return update.report
 
@@ -289,6 +289,17 @@ class ImageIndex:
             writer.remove(gone)
             self._publish_graph(writer)
         return len(gone)
+
+    def _refresh_background(self, writer: Writer) -> None:
+        """Sample random pairs anew when the collection has become another in size."""
+        count = writer.counts()[0]
+        sampled = writer.settings(_BACKGROUND_KEYS).get(f"{_BACKGROUND_KEYS}photos")
+        fits = (
+            isinstance(sampled, int) and sampled <= count * _REFRESH_AT <= sampled * _REFRESH_AT**2
+        )
+        if count >= 2 and not fits:
+            text = Background.of(all_vectors(writer)[1]).to_text()
+            writer.set({f"{_BACKGROUND_KEYS}photos": count, f"{_BACKGROUND_KEYS}sample": text})
 
     def _publish_graph(self, writer: Writer) -> None:
         header = writer.header()
@@ -464,6 +475,16 @@ class ImageIndex:
         if found is None:
             return None
         return [(ids, self._graph.vectors(ids)) for ids in found]
+
+    def background(self) -> Background | None:
+        """Tell how similar random pairs of this index's photos are; None with fewer than two.
+
+        The sample is taken when photos are added, and again whenever there are half as many more,
+        or fewer, than when it was taken.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            text = snapshot.settings(_BACKGROUND_KEYS).get(f"{_BACKGROUND_KEYS}sample")
+        return Background.from_text(str(text)) if text else None
 
     # --- judgements ------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ figure { margin: 0; width: 10rem }
 figure img { max-width: 10rem; max-height: 10rem; display: block }
 .right img { outline: 3px solid var(--right) } .wrong img { outline: 3px solid var(--wrong) }
 figcaption { font-size: .8rem; overflow-wrap: anywhere }
+a { display: inline-block } a:focus-visible { outline: 3px solid Highlight; outline-offset: 4px }
 .quiet { color: var(--quiet) } .gone { color: var(--wrong) }
 """
 _NOTHING_FROM_ELSEWHERE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -64,15 +65,22 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
-def figure(picture: str | None, caption: str, kind: str = "") -> str:
+def figure(
+    picture: str | None, caption: str, kind: str = "", *, alt: str = "", link: str | None = None
+) -> str:
     """Show a photo over its caption.
 
     Args:
         picture: as :func:`picture` makes it; None where the photo cannot be read any more.
         caption: HTML.
         kind: ``right`` or ``wrong``, or nothing.
+        alt: what to say to those who cannot see it, beyond the caption.
+        link: address that it leads to; what leads somewhere can be reached by the keyboard.
     """
-    shown = f'<img alt="" src="{picture}">' if picture else '<p class="gone">cannot be read</p>'
+    missing = '<p class="gone">cannot be read</p>'
+    shown = f'<img alt="{escape(alt)}" src="{picture}">' if picture else missing
+    if link:
+        shown = f'<a href="{escape(link)}">{shown}</a>'
     return f'<figure class="{kind}">{shown}<figcaption>{caption}</figcaption></figure>'
 
 

@@ -6,7 +6,6 @@ Making one changes nothing. :mod:`.cleanup` carries it out.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from .duplicates import Group
 from .errors import PlanError
+from .whole_files import whole_file
 
 FORMAT = 1  # of the file, in its first entry
 _KIND = "imgsim_edge_plan"
@@ -84,7 +84,7 @@ def write_plan(plan: Plan, path: Path) -> None:
     """Write a plan as JSON, so that the file is there whole or not at all.
 
     Raises:
-        PlanError: it cannot be written.
+        UsageError: it cannot be written.
     """
     content = {
         _KIND: FORMAT,
@@ -93,13 +93,8 @@ def write_plan(plan: Plan, path: Path) -> None:
             for group in plan.groups
         ],
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="ascii")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise PlanError(f"cannot write the plan {path}: {error.strerror}") from error
+    with whole_file(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="ascii")
 
 
 def read_plan(path: Path) -> Plan:

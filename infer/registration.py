@@ -53,6 +53,9 @@ _LEAST_BLOCKS = 6  # of the 64, with detail; with fewer, nothing can be said
 _MAY_DISAGREE = 0.4  # of the blocks: a watermark, a retouched spot
 _AT_ONCE = 128  # pairs that are refined together, some 30 MB
 
+# Matrices are multiplied in stacks of small ones: from 2¹⁸ multiplications on, OpenBLAS would share
+# each among threads, which takes longer than the product itself.
+
 Thumbprints = NDArray[np.uint8]
 Pairs = NDArray[np.int64]
 
@@ -151,7 +154,7 @@ def _best_windows(
                 # Turning the second picture back is as good as turning the first one.
                 way = turn if side == 0 else BACK[turn]
                 sought = _normed(_turned(inner, way).reshape(len(rows), -1))
-                scores = windows @ sought.T / lengths[:, None]
+                scores = (windows @ sought.T).reshape(-1, len(rows)) / lengths[:, None]
                 window = scores.argmax(axis=0)
                 score = scores[window, np.arange(len(rows))]
                 better = score > best[rows]
@@ -193,17 +196,18 @@ def _windows_of(picture: Thumbprints) -> tuple[Vectors, Vectors]:
     """Cut all windows out of a picture.
 
     Returns:
-        float32, shape = (windows, _WINDOW²), and the length of each without its mean, (windows,).
+        float32, shape = (n, n, _WINDOW²), and the length of each without its mean, shape = (n²,),
+        the windows' places along y first.
     """
-    places, weights = _windows()
-    count = len(places)
-    along = weights.reshape(-1, _COARSE)
-    cut = along @ _shrunk(picture[None].astype(np.float32), _COARSE)[0] @ along.T
+    _, weights = _windows()
+    count = len(weights)
+    rows = weights @ _shrunk(picture[None].astype(np.float32), _COARSE)[0]
+    cut = rows @ weights.reshape(-1, _COARSE).T
     cut = cut.reshape(count, _WINDOW, count, _WINDOW).transpose(0, 2, 1, 3)
-    windows = np.ascontiguousarray(cut).reshape(count * count, -1)
-    squares = np.einsum("ij,ij->i", windows, windows)
-    spread = squares - windows.shape[1] * windows.mean(axis=1) ** 2
-    return windows, np.sqrt(np.maximum(spread, 1.0))
+    windows = np.ascontiguousarray(cut).reshape(count, count, -1)
+    squares = np.einsum("ijk,ijk->ij", windows, windows)
+    spread = squares - windows.shape[2] * windows.mean(axis=2) ** 2
+    return windows, np.sqrt(np.maximum(spread, 1.0)).ravel()
 
 
 def _place(window: NDArray[np.int64]) -> Vectors:
@@ -249,7 +253,7 @@ def _normed(rows: Vectors) -> Vectors:
 def _refined(whole: Vectors, inner: Vectors, places: Vectors, side: int, steps: int) -> Vectors:
     """Improve the places of the inner pictures in the whole ones, at one resolution."""
     count = len(whole)
-    picture, sought = _shrunk(whole, side), _shrunk(inner, side).reshape(count, -1, 1)
+    picture, sought = _shrunk(whole, side), _shrunk(inner, side)
     slope_x = np.asarray(np.gradient(picture, 1 / side, axis=2), dtype=np.float32)
     slope_y = np.asarray(np.gradient(picture, 1 / side, axis=1), dtype=np.float32)
     centres: Vectors = np.asarray((np.arange(side) + 0.5) / side, dtype=np.float32)
@@ -259,12 +263,12 @@ def _refined(whole: Vectors, inner: Vectors, places: Vectors, side: int, steps: 
         by_x, by_y, seen, inside = _overlaid([slope_x, slope_y, picture], places)
         # sought ≈ contrast · (seen + slope · step) + brightness: linear in contrast · step, in
         # contrast and in brightness.
-        columns = [by_x, by_x * across, by_y, by_y * down, seen, np.ones_like(seen)]
+        columns = [by_x, by_x * across, by_y, by_y * down, seen, np.ones_like(seen), sought]
         matrix: Vectors = np.stack([c.reshape(count, -1) for c in columns], axis=1)
-        weighted = matrix * inside.reshape(count, 1, -1)
-        normal = (weighted @ matrix.transpose(0, 2, 1)).astype(np.float64)
-        normal += 1e-3 * np.eye(len(columns))  # a flat picture has no slope
-        solution = np.linalg.solve(normal, (weighted @ sought).astype(np.float64))[..., 0]
+        products = (matrix * inside.reshape(count, 1, -1)) @ matrix.transpose(0, 2, 1)
+        products = products[:, :-1].astype(np.float64)
+        products[:, :, :-1] += 1e-3 * np.eye(len(columns) - 1)  # a flat picture has no slope
+        solution = np.linalg.solve(products[:, :, :-1], products[:, :, -1:])[..., 0]
         contrast = np.maximum(solution[:, 4:5], _LEAST_CONTRAST)
         places += np.clip(solution[:, :4] / contrast, -_LONGEST_STEP, _LONGEST_STEP)
         places[:, 1::2] = np.clip(places[:, 1::2], *_SIZES)

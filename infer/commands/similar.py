@@ -2,40 +2,208 @@
 
 from __future__ import annotations
 
-import os
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import IndexOption, JsonOption, ModelOption, say
+from .outputs import (
+    CsvOption,
+    Forms,
+    HtmlOption,
+    NullOption,
+    OpenOption,
+    PicturesOption,
+    SheetOption,
+    give,
+)
 
-# One query is no work for NumPy's own threads, but starting them costs a fifth of the command: they
-# spin before they sleep. It counts where NumPy is not loaded yet.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if TYPE_CHECKING:
+    from ..background import Background
+    from ..index import ImageIndex, Match, Query
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A query under the name that the answers give it, and its file where it has one."""
+
+    name: str
+    query: Query
+    file: Path | None = None
 
 
 def similar_command(
-    query: Annotated[Path, typer.Argument(help="A photo.", show_default=False)],
+    queries: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PHOTO...", help="Photos; - is one on standard input."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many answers.")] = 10,
+    clipboard: Annotated[
+        bool, typer.Option("--clipboard", help="Ask with the picture in the clipboard.")
+    ] = False,
+    combine: Annotated[
+        bool, typer.Option("--combine", help="Take several photos as one query, their mean.")
+    ] = False,
+    unlike: Annotated[
+        list[Path] | None,
+        typer.Option("--not", metavar="PHOTO", help="Look for what is unlike this photo."),
+    ] = None,
+    within: Annotated[
+        Path | None, typer.Option("--in", metavar="FOLDER", help="Only photos below it.")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(min=-1.0, max=1.0, help="Only photos with at least this score.")
+    ] = None,
+    min_rarity: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0,
+            metavar="N",
+            help="Only photos so similar that at most 1 random pair in N is.",
+        ),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare with every photo, without the graph.")
+    ] = False,
     index: IndexOption = None,
     model: ModelOption = None,
     as_json: JsonOption = False,
-    null: Annotated[
-        bool, typer.Option("-0", help="Print paths alone, separated by zero bytes (xargs -0).")
-    ] = False,
+    as_csv: CsvOption = False,
+    null: NullOption = False,
+    sheet: SheetOption = None,
+    html: HtmlOption = None,
+    opened: OpenOption = False,
+    pictures: PicturesOption = True,
 ) -> None:
-    """Find the photos most similar to one photo."""
-    from .. import render
+    """Find the photos most similar to one photo, or to several."""
+    forms = Forms(as_json, as_csv, null, sheet, html, opened, pictures)
+    forms.check()
+    asked = [_asked(name) for name in queries or ()]
+    if clipboard:
+        asked += _from_clipboard()
+    if not asked:
+        raise typer.BadParameter("name at least one photo")
+
+    from .. import answers, render
     from ..index import ImageIndex
 
-    with ImageIndex.open(index, model) as opened:
-        matches = opened.similar(query, k)
-    if not matches:
-        say("the index holds no other photo: add some with `imgsim-edge index FOLDER`")
-    elif as_json:
-        typer.echo(render.as_json_lines(query, matches))
-    elif null:
-        typer.echo(render.as_null_separated(matches), nl=False)
-    else:
-        typer.echo(render.as_table(matches))
+    with ImageIndex.open(index, model) as opened_index:
+        background = opened_index.background()
+        floor = _floor(min_score, min_rarity, background)
+        omit = {
+            photo.id
+            for one in asked
+            if (combine or unlike) and one.file and (photo := opened_index.find(one.file))
+        }
+        if combine or unlike:
+            asked = _combined(opened_index, asked, unlike or [], combine)
+        found = opened_index.similar_many(
+            [one.query for one in asked], k, exact=exact, within=within, min_score=floor, omit=omit
+        )
+        empty = not len(opened_index)
+    if not any(found):
+        if empty or (floor is None and within is None):
+            say("the index holds no other photo: add some with `imgsim-edge index FOLDER`")
+        else:
+            say("no photo is as similar as that")
+    answered = [(one, matches) for one, matches in zip(asked, found, strict=True) if matches]
+
+    def records() -> list[dict[str, object]]:
+        return [
+            record
+            for one, matches in answered
+            for record in render.matches_as_records(one.name, matches, background)
+        ]
+
+    def text() -> str:
+        tables = [render.as_table(matches, background) for _, matches in answered]
+        if len(asked) > 1:
+            names = (render.shell_path(Path(one.name)) for one, _ in answered)
+            tables = [f"{name}\n{table}" for name, table in zip(names, tables, strict=True)]
+        return "\n\n".join(tables)
+
+    give(
+        forms,
+        title="Similar photos",
+        sections=lambda: [
+            answers.of_matches(one.name, one.file, matches, background) for one, matches in answered
+        ],
+        text=text,
+        records=records,
+        rows=records,
+        paths=lambda: _paths(answered),
+    )
+
+
+def _paths(answered: list[tuple[_Asked, list[Match]]]) -> list[Path]:
+    """Name each photo once, however many queries it answers."""
+    return list(dict.fromkeys(match.path for _, matches in answered for match in matches))
+
+
+def _asked(name: str) -> _Asked:
+    if name == STDIN:
+        return _Asked(STDIN, sys.stdin.buffer.read())
+    return _Asked(name, Path(name), Path(name))
+
+
+def _from_clipboard() -> list[_Asked]:
+    """Take the picture, or the files, in the clipboard."""
+    from PIL import Image, ImageGrab
+
+    from ..errors import UsageError
+
+    try:
+        content = ImageGrab.grabclipboard()
+    except (NotImplementedError, OSError) as error:
+        raise UsageError(f"cannot read the clipboard: {str(error).splitlines()[0]}") from error
+    if isinstance(content, Image.Image):
+        return [_Asked("clipboard", content)]
+    if content:
+        return [_asked(str(name)) for name in content]
+    raise UsageError("there is no picture in the clipboard: copy one first")
+
+
+def _combined(
+    index: ImageIndex, asked: list[_Asked], unlike: list[Path], combine: bool
+) -> list[_Asked]:
+    """Make one vector of several queries, and subtract those that the answers shall be unlike."""
+    import numpy as np
+
+    from ..errors import UsageError
+
+    wanted = index.embed([one.query for one in asked])
+    away = index.embed(unlike).mean(axis=0) if unlike else 0.0
+    if combine:
+        names = " + ".join(one.name for one in asked)
+        asked, wanted = [_Asked(names, b"", asked[0].file)], wanted.mean(axis=0, keepdims=True)
+    vectors = wanted - away
+    if not np.linalg.norm(vectors, axis=1).min() > 1e-3:
+        raise UsageError("nothing is left of the query: the photos to be like and unlike are equal")
+    less = "".join(f" − {path}" for path in unlike)
+    return [
+        _Asked(f"{one.name}{less}", vector, one.file)
+        for one, vector in zip(asked, vectors, strict=True)
+    ]
+
+
+def _floor(
+    min_score: float | None, min_rarity: float | None, background: Background | None
+) -> float | None:
+    """Turn the two thresholds into one score."""
+    from ..errors import UsageError
+
+    if min_rarity is None:
+        return min_score
+    if background is None or min_rarity > background.pairs:
+        pairs = background.pairs if background else 0
+        raise UsageError(
+            f"this index is too small to tell what is so rare: it knows {pairs:,} random pairs, "
+            f"fewer than {min_rarity:,.0f}"
+        )
+    floor = background.score(1 / min_rarity)
+    return floor if min_score is None else max(floor, min_score)

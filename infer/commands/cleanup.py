@@ -1,0 +1,104 @@
+"""`imgsim-edge apply` and `imgsim-edge undo`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import NAMED_PROBLEMS, JsonOption, progress, say
+
+if TYPE_CHECKING:
+    from ..cleanup import CleanupReport
+
+JournalsOption = Annotated[
+    Path | None,
+    typer.Option("--journals", metavar="DIR", help="Where the journals are kept."),
+]
+
+
+def apply_command(
+    plan: Annotated[Path, typer.Argument(help="A plan, as `duplicates --plan` writes it.")],
+    trash: Annotated[bool, typer.Option("--trash", help="Send files to the trash.")] = False,
+    hardlink: Annotated[
+        bool,
+        typer.Option("--hardlink", help="Make exact copies links to the file that stays."),
+    ] = False,
+    move_to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Move files to another folder.")
+    ] = None,
+    journals: JournalsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the files of a plan go, in one of three ways, each of which `undo` takes back."""
+    from .. import cleanup
+    from ..journal import default_folder
+    from ..plan import read_plan
+
+    ways = [
+        name
+        for name, chosen in (
+            (cleanup.TRASH, trash),
+            (cleanup.HARDLINK, hardlink),
+            (cleanup.MOVE, move_to is not None),
+        )
+        if chosen
+    ]
+    if len(ways) != 1:
+        raise typer.BadParameter("give one of --trash, --hardlink and --move-to DIR")
+    read = read_plan(plan)
+    with progress("cleaning up") as show:
+        report = cleanup.apply(
+            read,
+            ways[0],
+            journals or default_folder(),
+            target=None if move_to is None else move_to.absolute(),
+            progress=show,
+        )
+    done = {"trash": "sent to the trash", "hardlink": "made links", "move": "moved"}[ways[0]]
+    _tell(report, done, as_json)
+    if report.done:
+        say("`imgsim-edge undo` takes this back; `imgsim-edge index` brings the index up to date")
+    if report.refused:
+        raise typer.Exit(1)
+
+
+def undo_command(
+    journal: Annotated[
+        Path | None,
+        typer.Argument(help="The journal of an `apply`; the last one's where none is named."),
+    ] = None,
+    journals: JournalsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the last `apply` back."""
+    from .. import cleanup
+    from ..journal import default_folder
+
+    with progress("putting back") as show:
+        report = cleanup.undo(journals or default_folder(), journal, progress=show)
+    _tell(report, "put back", as_json)
+    if report.refused:
+        raise typer.Exit(1)
+
+
+def _tell(report: CleanupReport, done: str, as_json: bool) -> None:
+    from .. import render
+
+    for refused in report.refused[:NAMED_PROBLEMS]:
+        say(f"left as it is: {refused.path}: {refused.reason}")
+    if len(report.refused) > NAMED_PROBLEMS:
+        say(f"… and {len(report.refused) - NAMED_PROBLEMS:,} more")
+    if as_json:
+        answer = {
+            "done": [str(path) for path in report.done],
+            "bytes": report.bytes,
+            "refused": [{"path": str(r.path), "reason": r.reason} for r in report.refused],
+            "journal": str(report.journal),
+        }
+        typer.echo(json.dumps(answer))
+        return
+    left = f", {len(report.refused):,} left as they are" if report.refused else ""
+    typer.echo(f"{len(report.done):,} files {done} ({render.size(report.bytes)}){left}")

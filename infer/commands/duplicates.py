@@ -1,0 +1,126 @@
+"""`imgsim-edge duplicates` and `imgsim-edge distinct`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import NAMED_PROBLEMS, IndexOption, JsonOption, progress, say
+from .outputs import (
+    CsvOption,
+    Forms,
+    HtmlOption,
+    NullOption,
+    OpenOption,
+    PicturesOption,
+    SheetOption,
+    give,
+)
+
+if TYPE_CHECKING:
+    from ..duplicates import PassedOver
+
+
+def duplicates_command(
+    any_orientation: Annotated[
+        bool, typer.Option("--any-orientation", help="Find rotated and mirrored copies, too.")
+    ] = False,
+    within: Annotated[
+        Path | None, typer.Option("--in", metavar="FOLDER", help="Only photos below it.")
+    ] = None,
+    keep: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="Which photo to keep: names of largest, least-compressed, oldest, newest and "
+            "shortest-path, separated by commas.",
+        ),
+    ] = "largest",
+    plan: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what `apply` would do.")
+    ] = None,
+    index: IndexOption = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    null: NullOption = False,
+    sheet: SheetOption = None,
+    html: HtmlOption = None,
+    opened: OpenOption = False,
+    pictures: PicturesOption = True,
+) -> None:
+    """Find photos that are copies of one another. Changes nothing."""
+    forms = Forms(as_json, as_csv, null, sheet, html, opened, pictures)
+    forms.check()
+
+    from .. import answers, render
+    from ..duplicates import find_groups, keep_rule
+    from ..index import ImageIndex
+    from ..plan import plan_of, write_plan
+
+    rule = keep_rule(keep)
+    with ImageIndex.open(index) as opened_index, progress("comparing") as show:
+        found = find_groups(
+            opened_index,
+            any_orientation=any_orientation,
+            within=within,
+            keep=rule,
+            progress=show,
+        )
+    groups = found.groups
+    _warn(found.passed_over)
+    planned = plan_of(groups)
+    if plan:
+        write_plan(planned, plan)
+    give(
+        forms,
+        title="Duplicates",
+        sections=lambda: [answers.of_group(n, group) for n, group in enumerate(groups, start=1)],
+        text=lambda: render.groups_as_text(groups),
+        records=lambda: (
+            render.group_as_record(n, group) for n, group in enumerate(groups, start=1)
+        ),
+        rows=lambda: render.groups_as_rows(groups),
+        paths=lambda: [copy.photo.path for group in groups for copy in group.copies],
+    )
+    if not groups:
+        say("no duplicates")
+        return
+    next_step = (
+        f"do it with `imgsim-edge apply {plan}`" if plan else "write a plan with --plan FILE"
+    )
+    say(
+        f"{len(groups):,} groups, {planned.files:,} photos could go "
+        f"({render.size(planned.bytes)}); nothing was changed: {next_step}"
+    )
+
+
+def distinct_command(
+    photos: Annotated[list[Path], typer.Argument(help="Photos of the index.", show_default=False)],
+    forget: Annotated[bool, typer.Option("--forget", help="Take that back.")] = False,
+    index: IndexOption = None,
+) -> None:
+    """Remember that photos are no duplicates of one another."""
+    from ..errors import UsageError
+    from ..index import ImageIndex
+
+    with ImageIndex.open(index) as opened:
+        digests = set()
+        for path in photos:
+            photo = opened.find(path)
+            if photo is None:
+                raise UsageError(f"{path} is not in the index: add it with `imgsim-edge index`")
+            digests.add(photo.digest)
+        if len(digests) < 2:
+            raise UsageError("name at least two photos with different bytes")
+        opened.mark_distinct(digests, forget=forget)
+    done = "forgotten" if forget else "remembered"
+    typer.echo(f"{done}: these {len(digests)} photos are no duplicates of one another")
+
+
+def _warn(passed_over: list[PassedOver]) -> None:
+    for one in passed_over[:NAMED_PROBLEMS]:
+        say(f"passed over {one.path}: {one.reason}")
+    if len(passed_over) > NAMED_PROBLEMS:
+        say(f"… and {len(passed_over) - NAMED_PROBLEMS:,} more")

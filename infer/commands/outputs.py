@@ -1,0 +1,128 @@
+"""What the commands that answer with photos have in common: the forms of their answers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import say
+
+if TYPE_CHECKING:
+    from ..answers import Section
+
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+NullOption = Annotated[
+    bool, typer.Option("-0", help="Print paths alone, separated by zero bytes (xargs -0).")
+]
+SheetOption = Annotated[
+    Path | None,
+    typer.Option("--sheet", metavar="FILE", help="Write a contact sheet, such as out.png."),
+]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write a page that holds the photos."),
+]
+OpenOption = Annotated[
+    bool, typer.Option("--open", help="Open the page (or the sheet) that was written.")
+]
+PicturesOption = Annotated[
+    bool,
+    typer.Option(
+        "--pictures/--no-pictures", help="Show photos in the terminal, where it can do so."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The forms in which an answer was asked for."""
+
+    as_json: bool
+    as_csv: bool
+    null: bool
+    sheet: Path | None
+    html: Path | None
+    opened: bool
+    pictures: bool
+
+    def check(self) -> None:
+        """Make sure that no two of them exclude each other; called before any work is done."""
+        if self.as_json + self.as_csv + self.null > 1:
+            raise typer.BadParameter("give one of --json, --csv and -0")
+
+
+def give(
+    forms: Forms,
+    *,
+    title: str,
+    sections: Callable[[], Sequence[Section]],
+    text: Callable[[], str],
+    records: Callable[[], Iterable[dict[str, Any]]],
+    rows: Callable[[], Iterable[dict[str, Any]]],
+    paths: Callable[[], Iterable[Path]],
+) -> None:
+    """Print and write an answer in every form that was asked for.
+
+    Args:
+        forms: that were asked for.
+        title: of a page.
+        sections: the photos, for people.
+        text: for people, without photos.
+        records: for JSON.
+        rows: for CSV.
+        paths: for ``xargs``.
+    """
+    from .. import render
+
+    if forms.as_json:
+        _print(render.as_json_lines(records()))
+    elif forms.as_csv:
+        _print(render.as_csv(rows()))
+    elif forms.null:
+        typer.echo(render.as_null_separated(paths()), nl=False)
+    else:
+        from .. import terminal
+
+        picture = terminal.picture_class() if forms.pictures else None
+        if picture is None:
+            _print(text())
+        else:
+            terminal.show(sections(), picture)
+    written = _written(forms, title, sections)
+    if forms.opened and written:
+        typer.launch(written.absolute().as_uri() if written.suffix == ".html" else str(written))
+
+
+def _written(forms: Forms, title: str, sections: Callable[[], Sequence[Section]]) -> Path | None:
+    """Write the files; gives the one to open."""
+    written = None
+    if forms.sheet:
+        from ..sheet import write_sheet
+
+        write_sheet(sections(), forms.sheet)
+        written = forms.sheet
+    html = forms.html
+    if forms.opened and not (forms.sheet or html):
+        html = Path(tempfile.mkdtemp(prefix="imgsim-edge-")) / "answer.html"
+    if html:
+        from ..answers_page import answers_page
+        from ..whole_files import whole_file
+
+        content = answers_page(title, sections())
+        with whole_file(html) as part:
+            part.write_bytes(content)
+        written = html
+    for path in (forms.sheet, html):
+        if path:
+            say(f"wrote {path}")
+    return written
+
+
+def _print(text: str) -> None:
+    if text:
+        typer.echo(text)
