@@ -138,17 +138,18 @@ def embed_files(
     """
     remaining = iter(paths)
     room = DecodingRoom.of_this_machine()
-    with ThreadPoolExecutor(threads or available_cores(), thread_name_prefix="embed") as pool:
-        pending: deque[Future[EmbeddedFile]] = deque()
-        try:
-            while True:
-                for path in islice(remaining, LOOK_AHEAD - len(pending)):
-                    pending.append(pool.submit(_embed, path, encoder, known, room))
-                if not pending:
-                    return
-                yield [pending.popleft().result() for _ in range(min(BATCH, len(pending)))]
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = ThreadPoolExecutor(threads or available_cores(), thread_name_prefix="embed")
+    pending: deque[Future[EmbeddedFile]] = deque()
+    try:
+        while True:
+            for path in islice(remaining, LOOK_AHEAD - len(pending)):
+                pending.append(pool.submit(_embed, path, encoder, known, room))
+            if not pending:
+                return
+            yield [pending.popleft().result() for _ in range(min(BATCH, len(pending)))]
+    finally:
+        # Without waiting: whoever interrupts this need not see the photos in hand finished.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _embed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from .metrics import RECALL_AT, Retrieval, measure
 from .photo import Pixels
 from .update import Progress, Unread
 
+Step = Callable[[int], None]
 ANSWERS = 10  # that the graph is asked for: what `similar` shows unless told otherwise
 
 
@@ -97,13 +98,24 @@ def evaluate(
         encoders: by the name that they shall be called.
         recall_at: the k of recall@k.
         through_graph: build a graph of each encoder's vectors too, and measure through that.
-        progress: called with (photos embedded, photos to embed) after every batch.
+        progress: called with (steps done, steps to do), a step being a photo that is embedded or a
+            query that is measured.
 
     Raises:
         UsageError: no class has two photos that can be read.
         EncoderError: an encoder failed.
     """
-    kept, vectors, unread = _embed(photos, list(encoders.values()), progress)
+    sizes = sorted({encoder.image_size for encoder in encoders.values()})
+    steps = len(sizes) + len(encoders) * (1 + through_graph)
+    done, total = 0, len(photos.paths) * steps
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, total)
+
+    kept, vectors, unread = _embed(photos, list(encoders.values()), sizes, step)
     unread = [Unread(photos.folder / c.path, c.reason) for c in photos.closed] + unread
     readable = LabelledPhotos(
         photos.folder,
@@ -121,8 +133,8 @@ def evaluate(
             readable,
             tuple(unread),
             own,
-            measure(own, readable.labels, recall_at),
-            _through_graph(own, readable.labels, recall_at) if through_graph else None,
+            measure(own, readable.labels, recall_at, step=step),
+            _through_graph(own, readable.labels, recall_at, step) if through_graph else None,
         )
         for (model, encoder), own in zip(encoders.items(), vectors, strict=True)
     ]
@@ -161,13 +173,11 @@ class _SideBySide:
 
 
 def _embed(
-    photos: LabelledPhotos, encoders: Sequence[Encoder], progress: Progress | None
+    photos: LabelledPhotos, encoders: Sequence[Encoder], sizes: list[int], step: Step
 ) -> tuple[list[int], list[Vectors], list[Unread]]:
     """Embed a set: the rows that every encoder has, the vectors of each, the unreadable photos."""
-    sizes = sorted({encoder.image_size for encoder in encoders})
     embedded: dict[int, dict[int, Vectors]] = {}  # image size → row → vectors end to end
     unread: dict[int, Unread] = {}
-    done, total = 0, len(photos.paths) * len(sizes)
     for size in sizes:
         alike = [encoder for encoder in encoders if encoder.image_size == size]
         rows, row = embedded.setdefault(size, {}), 0
@@ -178,9 +188,7 @@ def _embed(
                 else:
                     rows[row] = file.vector
                 row += 1
-            done += len(batch)
-            if progress:
-                progress(done, total)
+            step(len(batch))
     kept = [row for row in range(len(photos.paths)) if row not in unread]
     found: dict[int, Vectors] = {}
     for size in sizes:
@@ -193,7 +201,7 @@ def _embed(
 
 
 def _through_graph(
-    vectors: Vectors, labels: Sequence[str], recall_at: Sequence[int]
+    vectors: Vectors, labels: Sequence[str], recall_at: Sequence[int], step: Step
 ) -> GraphEvaluation:
     everything = np.arange(len(vectors), dtype=np.int64)
     graph = Graph.build(everything, vectors)
@@ -210,5 +218,5 @@ def _through_graph(
         others: Ids = found[~itself].reshape(len(queries), count)
         return others
 
-    retrieval = measure(vectors, labels, recall_at, first)
+    retrieval = measure(vectors, labels, recall_at, first, step)
     return GraphEvaluation(graph.effort, graph.recall, graph.recall >= TARGET_RECALL, retrieval)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,9 @@ from .errors import IndexMismatchError, IndexMissingError, UsageError
 from .graph import TARGET_RECALL, Graph, GraphRecord, Ids
 from .photo import load_photo, photo_from_array, photo_from_image
 from .search import all_vectors, exact_nearest
-from .update import AddReport, Progress, Update
+
+if TYPE_CHECKING:
+    from .update import AddReport, Progress
 
 Query = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
 _JOIN_PART = 1024  # photos of a self-join that are asked for at once
@@ -258,6 +260,8 @@ class ImageIndex:
             IndexBusyError: another process is adding.
             EncoderError: the encoder fails.
         """
+        from .update import Update  # here, since a query needs neither it nor thread pools
+
         with self._catalogue.writer() as writer:
             update = Update(writer, self._adding_encoder, progress, threads, allow_empty)
             for path in writer.roots().values() if paths is None else paths:

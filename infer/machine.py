@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 _ASSUMED_MEMORY = 1 << 30  # bytes, where the platform does not tell
+_LIBRARIES = ("onnxruntime", "hnswlib", "numpy", "pillow")  # that speed depends on
 _CGROUPS = Path("/sys/fs/cgroup")  # https://docs.kernel.org/admin-guide/cgroup-v2.html
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the measurements were made on and with.
+
+    Attributes:
+        cpu: its name, as the system gives it.
+        architecture: such as ``x86_64`` or ``aarch64``.
+        cores: that the process may use.
+        memory: likewise, in bytes.
+        system: name and release of the operating system.
+        versions: of this package, Python and the libraries that the figures depend on.
+    """
+
+    cpu: str
+    architecture: str
+    cores: int
+    memory: int
+    system: str
+    versions: dict[str, str]
 
 
 def available_cores() -> int:
@@ -43,6 +67,48 @@ def available_memory() -> int:
         if soft != resource.RLIM_INFINITY:
             memory = min(memory, soft)
     return memory
+
+
+def this_machine() -> Machine:
+    """Describe the machine and the libraries."""
+    from importlib.metadata import version
+
+    versions = {"imgsim-edge": version("imgsim-edge"), "python": platform.python_version()}
+    versions |= {library: version(library) for library in _LIBRARIES}
+    return Machine(
+        cpu=_cpu_name(),
+        architecture=platform.machine(),
+        cores=available_cores(),
+        memory=available_memory(),
+        system=f"{platform.system()} {platform.release()}",
+        versions=versions,
+    )
+
+
+def peak_memory() -> int | None:
+    """Tell the most memory that this process has had in RAM, in bytes; None where unknown."""
+    try:  # getrusage() counts the parent's memory before exec() in, Linux's own figure does not
+        status = Path("/proc/self/status").read_text()
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if "VmHWM" in line)
+    except (OSError, StopIteration):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = dict(line.split(":", 1) for line in lines if ":" in line)
+    for key, value in named.items():
+        if key.strip() in ("model name", "Model"):  # x86; the board, on Arm
+            return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def _cgroup_settings(controller: str, name: str) -> Iterator[str]:

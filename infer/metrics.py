@@ -77,6 +77,7 @@ def measure(
     labels: Sequence[str],
     recall_at: Sequence[int] = RECALL_AT,
     first: Callable[[Ids], Ids] | None = None,
+    step: Callable[[int], None] | None = None,
 ) -> Retrieval:
     """Rank, for every photo, all the others by cosine, and measure each ranking.
 
@@ -89,6 +90,7 @@ def measure(
         first: what another search answers, to measure that search: called with a block of queries
             (rows of the vectors), it gives int64, shape = (q, k), rows too, without the query. Any
             photo that it left out ranks no better than the last that it gave.
+        step: called with a number of queries as soon as they are measured.
 
     Raises:
         ValueError: not one label a vector, or a vector with a number that is not finite.
@@ -120,6 +122,8 @@ def measure(
             steps[query] = np.iinfo(np.int32).max  # itself: behind all others, and cut off
             steps.sort()
             values[start + at] = _query(steps[:-1], relevant, recall_at)
+        if step:
+            step(len(block))
     return Retrieval(names, queries, values, len(units) - len(queries))
 
 

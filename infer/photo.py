@@ -27,10 +27,21 @@ IMAGE_SIZE = 224  # pixels, both sides of what the encoder sees
 DRAFT_FACTOR = 2  # a JPEG is decoded at the smallest eighth that is still this often IMAGE_SIZE
 RESIZE_RULE = "squash to a square, Lanczos"  # as an encoder's metadata state it
 BACKGROUND = (255, 255, 255)  # what shows through transparent pixels
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # JPEG includes MPO
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
-)
+_FORMAT_OF = {  # by suffix
+    ".jpg": "JPEG",  # which includes MPO
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".mpo": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+}
+SUFFIXES = frozenset(_FORMAT_OF)
+FORMATS = tuple(dict.fromkeys(_FORMAT_OF.values()))
 
 # Memory for each pixel while a photo is decoded and resized, as measured with Pillow 13.
 _PLAIN_BYTES = 5  # of 8-bit grey, colour and palettes; draft() leaves a JPEG few pixels
@@ -144,9 +155,12 @@ def _with_image(
 ) -> Result:
     """Open an image and use it; whatever is wrong with it becomes a PhotoError."""
     name: Path | str = source if isinstance(source, (Path, str)) else "image"
+    # What the suffix says comes first: Pillow loads its modules as their formats are asked for.
+    likely = _FORMAT_OF.get(Path(name).suffix.lower(), FORMATS[0])
     try:
         with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
+            io.BytesIO(source) if isinstance(source, bytes) else source,
+            formats=tuple(dict.fromkeys((likely, *FORMATS))),
         ) as image:
             return use(image)
     except FileNotFoundError as error:

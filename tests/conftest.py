@@ -10,9 +10,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -94,3 +96,39 @@ def run(tmp_path: Path) -> Run:
         return Result(done.returncode, done.stdout, done.stderr)
 
     return run_program
+
+
+@pytest.fixture(scope="session")
+def labelled(photographs: dict[str, Image.Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make four classes of 20 photos: crops of one photograph each, anywhere and of any size."""
+    folder = tmp_path_factory.mktemp("labelled")
+    random = np.random.default_rng(0)
+    for name in ("astronaut", "coffee", "hubble_deep_field", "flower"):
+        (folder / name).mkdir()
+        image = photographs[name]
+        for number in range(20):
+            side = int(min(image.size) * random.uniform(0.4, 0.8))
+            left, top = (int(random.integers(0, extent - side)) for extent in image.size)
+            crop = image.crop((left, top, left + side, top + side)).resize((96, 96))
+            crop.save(folder / name / f"{number:02d}.jpg", quality=int(random.integers(70, 95)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a tiny classifier on ``labelled``, in both phases; its run folder, only to be read."""
+    from imgsim_edge.train.session import start_training
+
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    start_training([labelled], folder, tiny_settings())
+    return folder
+
+
+def tiny_settings(**changes: Any) -> Any:
+    """Settings of a training that takes seconds and, on one thread, repeats exactly."""
+    from imgsim_edge.train.run_folder import Settings
+
+    settings = Settings(
+        width=0.25, image_size=32, weights="none", head_epochs=2, tune_epochs=3, batch=16
+    )
+    return replace(settings, **changes)

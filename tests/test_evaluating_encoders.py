@@ -111,8 +111,11 @@ def test_what_the_graph_loses_is_measured_apart(
     labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos, encoders = labelled_photos(labelled), {"default": Encoder()}
-    (found,) = evaluate(photos, encoders)
+    steps: list[tuple[int, int]] = []
+    (found,) = evaluate(photos, encoders, progress=lambda done, total: steps.append((done, total)))
     assert found.graph is not None
+    assert steps[-1] == (72, 72)  # embedded, measured exactly, measured through the graph
+    assert steps == sorted(steps)
     assert found.graph.recall == 1.0  # 24 photos: it cannot miss one
     assert found.graph.retrieval.values == pytest.approx(found.exact.values)
 

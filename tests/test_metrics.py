@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import permutations
 
 import numpy as np
@@ -89,6 +90,18 @@ def test_the_size_of_a_block_changes_nothing(monkeypatch):
     whole = measure(vectors, labels)
     monkeypatch.setattr(metrics, "BLOCK_SCORES", 1)
     assert np.array_equal(measure(vectors, labels).values, whole.values)
+
+
+def test_memory_stays_far_below_a_matrix_of_all_scores(monkeypatch):
+    monkeypatch.setattr(metrics, "BLOCK_SCORES", 1 << 14)
+    vectors, labels = some_photos(1500, 30, 16)
+    tracemalloc.start()
+    try:
+        measure(vectors, labels)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1500 * 1500 * 4 / 5
 
 
 def test_a_photo_alone_in_its_class_is_no_query_but_an_answer():

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from conftest import PROGRAM
 from imgsim_edge.infer import ImageIndex
+from imgsim_edge.infer.plan import read_plan
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SWITCHES = [
@@ -51,10 +52,18 @@ def index(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Im
 
 
 @pytest.fixture(scope="module")
-def address(index: ImageIndex, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("plan") / "plan.json"
+
+
+@pytest.fixture(scope="module")
+def address(
+    index: ImageIndex, plan: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     cache = str(tmp_path_factory.mktemp("cache"))
+    command = ["browse", "--no-open", "--index", str(index.folder), "--plan", str(plan)]
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "browse", "--no-open", "--index", str(index.folder)],
+        [sys.executable, "-c", PROGRAM, *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -242,6 +251,34 @@ def test_nothing_is_wider_than_the_window(browser: Any, address: str, width: int
     page.wait_for_selector(".matches li")
     assert page.evaluate(overflow) <= 0
     context.close()
+
+
+def test_duplicates_are_looked_through_and_planned(page: Any, plan: Path) -> None:
+    page.click("#to-duplicates")
+    page.click("#find")
+    page.wait_for_selector(".group")
+    groups = page.locator(".group").count()
+    assert groups > 0
+    may_go = int(page.inner_text("#freed").split()[0])
+    card = page.locator(".group").first
+    pressed = card.locator(".keep[aria-pressed=true]")
+    assert pressed.count() == 1
+    assert pressed.is_disabled()  # one has to stay
+    card.locator(".keep[aria-pressed=false]").first.click()
+    page.wait_for_function(
+        "() => document.querySelector('.group').querySelectorAll('[aria-pressed=true]').length > 1"
+    )
+    page.wait_for_function(
+        f"() => document.getElementById('freed').textContent.startsWith('{may_go - 1} ')"
+    )
+    assert page.evaluate("document.activeElement.className") == "keep"
+    card.get_by_text("Not duplicates").first.click()
+    page.get_by_text("They are duplicates after all").click()
+    page.wait_for_function("() => !document.querySelector('.distinct')")
+    page.click("#write")
+    page.wait_for_selector("#freed code")
+    assert len(read_plan(plan).groups) > 0
+    assert str(plan) in page.inner_text("#freed")
 
 
 def test_another_origin_cannot_read_or_post(browser: Any, address: str) -> None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 from conftest import PROGRAM, Run
 from imgsim_edge.infer import ImageIndex
 from imgsim_edge.infer.errors import PhotoError
+from imgsim_edge.infer.plan import read_plan
 from imgsim_edge.infer.web.listing import Collection
 from imgsim_edge.infer.web.thumbnails import TILE_SIDE, Thumbnails
 from PIL import Image
@@ -82,7 +84,7 @@ class Server:
         return told
 
 
-Serve = Callable[[Path], Server]
+Serve = Callable[..., Server]
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +93,10 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     servers: list[Server] = []
     cache = tmp_path_factory.mktemp("cache")
 
-    def start(index: Path) -> Server:
+    def start(index: Path, plan: Path = cache / "plan.json") -> Server:
+        command = ["browse", "--no-open", "--index", str(index), "--plan", str(plan)]
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, "browse", "--no-open", "--index", str(index)],
+            [sys.executable, "-c", PROGRAM, *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -360,6 +363,106 @@ def test_nonsense_is_refused_and_stops_nothing(server: Server) -> None:
     assert server.ask("api/state", method="DELETE").status == 405
     assert server.ask("api/nothing").status == 404
     assert server.ask("api/state").status == 200
+
+
+# --- duplicates ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def doubled(tmp_path: Path, collection: Path, serve: Serve) -> Server:
+    """A server of three photos, one of them there three times and one of them twice."""
+    photos = tmp_path / "photos"
+    for place, name in (("a", "rocket"), ("a", "china"), ("a", "coffee"), ("b", "rocket")):
+        (photos / place).mkdir(parents=True, exist_ok=True)
+        shutil.copy(collection / f"{name}.jpg", photos / place)
+    for name in ("rocket", "coffee"):
+        with Image.open(collection / f"{name}.jpg") as image:
+            image.resize((320, 214)).save(photos / "b" / f"{name}-small.jpg")
+    with ImageIndex.create(tmp_path / "index") as index:
+        index.add([photos])
+    server = serve(tmp_path / "index", tmp_path / "plan.json")
+    assert server.ask("api/duplicates").json()["search"] == 0
+    assert server.ask("api/duplicates", method="POST").status == 200
+    return searched(server)
+
+
+def searched(server: Server) -> Server:
+    end = time.monotonic() + 60
+    while server.ask("api/duplicates").json()["is_running"]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return server
+
+
+def post(server: Server, path: str, content: object) -> Answer:
+    return server.ask(path, method="POST", body=json.dumps(content).encode())
+
+
+def groups_of(server: Server) -> list[dict[str, list[dict[str, object]]]]:
+    return server.ask("api/duplicates/groups").json()
+
+
+def test_groups_of_duplicates_are_laid_side_by_side(doubled: Server) -> None:
+    coffee, rocket = groups_of(doubled)
+    assert [(p["name"], p["stays"], p["exact"]) for p in coffee["photos"]] == [
+        ("coffee.jpg", True, None),
+        ("coffee-small.jpg", False, False),
+    ]
+    assert [(p["name"], p["stays"], p["exact"]) for p in rocket["photos"]] == [
+        ("rocket.jpg", True, None),
+        ("rocket-small.jpg", False, False),
+        ("rocket.jpg", False, True),
+    ]
+    state = doubled.ask("api/duplicates").json()
+    assert (state["groups"], state["files"]) == (2, 3)
+    assert state["bytes"] == sum(
+        p["bytes"] for group in (coffee, rocket) for p in group["photos"] if not p["stays"]
+    )
+
+
+def test_what_is_decided_becomes_a_plan_and_no_file_is_touched(
+    doubled: Server, tmp_path: Path
+) -> None:
+    before = {file: file.read_bytes() for file in (tmp_path / "photos").rglob("*.jpg")}
+    coffee, rocket = groups_of(doubled)
+    small = next(p for p in coffee["photos"] if p["name"] == "coffee-small.jpg")
+    changed = post(doubled, "api/duplicates/1/0/stay", [small["id"]]).json()
+    assert [p["stays"] for p in changed["photos"]] == [False, True]
+    exact = next(p for p in rocket["photos"] if p["exact"])
+    kept = next(p for p in rocket["photos"] if p["stays"])
+    post(doubled, "api/duplicates/1/1/stay", [exact["id"], kept["id"]])
+    told = doubled.ask("api/plan", method="POST").json()
+    assert (told["path"], told["files"]) == (str(tmp_path / "plan.json"), 2)
+    plan = read_plan(tmp_path / "plan.json")
+    photos = tmp_path / "photos"
+    assert {(g.keep.path, tuple(f.path for f in g.remove)) for g in plan.groups} == {
+        (photos / "b" / "coffee-small.jpg", (photos / "a" / "coffee.jpg",)),
+        (photos / "a" / "rocket.jpg", (photos / "b" / "rocket-small.jpg",)),
+    }
+    assert {file: file.read_bytes() for file in photos.rglob("*.jpg")} == before
+
+
+def test_not_duplicates_is_remembered_and_can_be_taken_back(doubled: Server) -> None:
+    assert post(doubled, "api/duplicates/1/0/distinct", True).json()["distinct"] is True
+    assert doubled.ask("api/duplicates").json()["files"] == 2
+    doubled.ask("api/duplicates", method="POST")
+    (rocket,) = groups_of(searched(doubled))
+    assert rocket["photos"][0]["name"] == "rocket.jpg"
+    assert post(doubled, "api/duplicates/2/0/distinct", True).status == 200
+    assert doubled.ask("api/plan", method="POST").status == 422  # nothing is left to plan
+    assert post(doubled, "api/duplicates/2/0/distinct", False).json()["distinct"] is False
+    assert doubled.ask("api/plan", method="POST").json()["files"] == 2
+
+
+def test_a_decision_that_makes_no_sense_is_refused(doubled: Server) -> None:
+    assert "has to stay" in post(doubled, "api/duplicates/1/0/stay", []).json()["error"]
+    assert "has to stay" in post(doubled, "api/duplicates/1/0/stay", [10**6]).json()["error"]
+    assert "again meanwhile" in post(doubled, "api/duplicates/7/0/stay", [1]).json()["error"]
+    assert post(doubled, "api/duplicates/1/99/stay", [1]).status == 422
+    assert post(doubled, "api/duplicates/1/0/stay", "all").status == 400
+    assert post(doubled, "api/duplicates/1/0/distinct", "yes").status == 400
+    assert doubled.ask("api/duplicates/1/0/stay", method="POST", body=b"{").status == 400
+    assert doubled.ask("api/plan", method="POST", Origin="http://evil.example").status == 403
 
 
 # --- thumbnails on disk --------------------------------------------------------------------------

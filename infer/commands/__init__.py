@@ -26,6 +26,12 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="FILE", help="An encoder: an .onnx file or a shipped name."),
 ]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, help="Photos worked on at once; one for each core by default."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
@@ -44,7 +50,9 @@ def progress(what: str) -> Iterator[Progress | None]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # By the description and without markup, since a folder's name may hold any sign.
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,10 +19,13 @@ def browse_command(
     no_open: Annotated[
         bool, typer.Option("--no-open", help="Print the address without opening a browser.")
     ] = False,
+    plan: Annotated[
+        Path, typer.Option("--plan", help="Where the page writes which duplicates may go.")
+    ] = Path("plan.json"),
     index: IndexOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Look at the photos and their neighbours on a local page."""
+    """Look at the photos, their neighbours and their duplicates on a local page."""
     from ..errors import UsageError
     from ..index import ImageIndex
 
@@ -42,6 +47,7 @@ def browse_command(
     with ImageIndex.open(index, model) as opened:
         try:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-            serve(opened, port, ready)
+            serve(opened, port, plan.absolute(), ready)
         except KeyboardInterrupt:
             say("stopped")
+            os._exit(0)  # a search for duplicates has nothing to save, and is not waited for

@@ -48,7 +48,7 @@ def evaluate_command(
     encoders = {name: Encoder(name, threads=1) for name in names}  # every core embeds photos
     results = []
     for photos in sets:
-        with progress(f"embedding {photos.folder.name}") as show:
+        with progress(f"evaluating {photos.folder.name}") as show:
             results.append(evaluate(photos, encoders, recall_at or RECALL_AT, graph, show))
         if photos.outside:
             say(f"left out, being in no class folder: {photos.outside:,} in {photos.folder}")

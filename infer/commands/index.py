@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import IndexOption, JsonOption, ModelOption, progress, say, warn_unread
+from . import IndexOption, JsonOption, ModelOption, ThreadsOption, progress, say, warn_unread
 
 if TYPE_CHECKING:
     from ..update import AddReport
@@ -18,6 +18,7 @@ def index_command(
     paths: Annotated[list[Path], typer.Argument(help="Folders of photos.", show_default=False)],
     index: IndexOption = None,
     model: ModelOption = None,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index folders of photos, or bring an index up to date with them."""
@@ -25,7 +26,7 @@ def index_command(
 
     with ImageIndex.create(index, model) as opened, progress("indexing") as show:
         try:
-            report = opened.add(paths, show)
+            report = opened.add(paths, show, threads)
         except KeyboardInterrupt:
             say(
                 f"interrupted: {len(opened):,} photos are in the index; "

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..background import Background
 
 LONGEST = 300  # characters of a value; class names can be thousands
-SHARES = (0.5, 0.01, 0.0001)  # of random pairs, whose cosines are told
+ONE_IN = (2, 100, 10_000)  # random pairs, whose cosines are told
 
 
 def model_command(
@@ -72,5 +72,5 @@ def _short(value: str) -> str:
 
 
 def _told(background: Background) -> str:
-    reached = ", ".join(f"{background.score(share):.3f} by {share:.2%}" for share in SHARES)
-    return f"a cosine of {reached} of {background.pairs:,} pairs"
+    reached = (f"1 in {count:,} reaches {background.score(1 / count):.3f}" for count in ONE_IN)
+    return f"{', '.join(reached)} (of {background.pairs:,})"

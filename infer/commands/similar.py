@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,10 @@ class _Asked:
     name: str
     query: Query
     file: Path | None = None
+
+# One query is no work for NumPy's own threads, but starting them costs a fifth of the command: they
+# spin before they sleep. It counts where NumPy is not loaded yet.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def similar_command(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import mimetypes
-import os
 import threading
 import warnings
 from importlib import resources
@@ -21,32 +20,45 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ..errors import ImgsimError, PhotoError
 from ..index import ImageIndex, IndexedPhoto, Match
 from ..photo import FORMATS
-from .listing import Collection, Folder, Listing
+from .listing import Collection
+from .messages import (
+    UPLOAD_BYTES,
+    as_jpeg,
+    as_json,
+    as_refused,
+    as_told,
+    body_of,
+    brief,
+    folder_of,
+    number_of,
+    shown,
+    version_of,
+)
+from .review import Review
+from .review_app import ReviewPage
 from .thumbnails import Thumbnails
 
-UPLOAD_BYTES = 50_000_000
 UPLOAD_PIXELS = 80_000_000
 MOST_LISTED = 500  # photos in one part of the listing
 MOST_ANSWERS = 500
 GREATEST_ID = 2**63 - 1  # that SQLite can hold, and never reaches
-VERSION_DIGITS = 16  # of the content digest, in a photo's address
-KEEP = "private, max-age=86400, immutable"  # an address with a version never shows anything else
 _INDEX_PAGE = "index.html"
 
 
 class Page:
     """The page's answers. Everything here may run in several threads at once."""
 
-    def __init__(self, index: ImageIndex, thumbnails: Thumbnails) -> None:
+    def __init__(self, index: ImageIndex, thumbnails: Thumbnails, plan_file: Path) -> None:
         self._index = index
         self._thumbnails = thumbnails
         self._collection = Collection(index)
+        self._review = ReviewPage(Review(index, plan_file), self._collection)
         self._one_upload = threading.Lock()  # one at a time, so that memory is bounded
         self._static = {
             file.name: file.read_bytes()
@@ -68,8 +80,9 @@ class Page:
                 Route("/api/search", self.search, methods=post),
                 Route("/thumbnail/{id:int}/{version}", self.thumbnail, methods=get),
                 Route("/view/{id:int}/{version}", self.view, methods=get),
+                *self._review.routes(),
             ],
-            exception_handlers={ImgsimError: _told, HTTPException: _refused},
+            exception_handlers={ImgsimError: as_told, HTTPException: as_refused},
         )
 
     # --- the page itself -------------------------------------------------------------------------
@@ -87,7 +100,7 @@ class Page:
     def state(self, request: Request) -> Response:
         """Tell how many photos there are, and a number that changes when the index does."""
         listing = self._collection.current()
-        return _json(
+        return as_json(
             {
                 "generation": listing.generation,
                 "photos": len(listing.by_path),
@@ -98,11 +111,11 @@ class Page:
     def folders(self, request: Request) -> Response:
         """List the folders that have photos below them."""
         listing = self._collection.current()
-        return _json(
+        return as_json(
             [
                 {
                     "key": folder.key,
-                    "name": _shown(folder.path if folder.depth == 0 else folder.path.name),
+                    "name": shown(folder.path if folder.depth == 0 else folder.path.name),
                     "depth": folder.depth,
                     "photos": folder.stop - folder.first,
                 }
@@ -113,28 +126,28 @@ class Page:
     def photos(self, request: Request) -> Response:
         """List ``count`` photos from ``first`` on, of a ``folder``, in an ``order`` (newest)."""
         listing = self._collection.current()
-        folder = _folder(request, listing)
+        folder = folder_of(request, listing)
         ids = listing.ids(folder, request.query_params.get("order") == "newest")
-        first = _whole(request, "first", 0, len(ids))
-        count = _whole(request, "count", MOST_LISTED, MOST_LISTED)
+        first = number_of(request, "first", 0, len(ids))
+        count = number_of(request, "count", MOST_LISTED, MOST_LISTED)
         wanted = ids[first : first + count].tolist()
         found = {photo.id: photo for photo in self._index.photos(wanted)}
-        return _json(
+        return as_json(
             {
                 "generation": listing.generation,
                 "total": len(ids),
                 # One that has left since then stays as a gap, so that the others keep their places.
-                "photos": [_brief(found[n]) if n in found else None for n in wanted],
+                "photos": [brief(found[n]) if n in found else None for n in wanted],
             }
         )
 
     def photo(self, request: Request) -> Response:
         """Describe one photo."""
         photo = self._photo(request)
-        return _json(
+        return as_json(
             {
-                **_brief(photo),
-                "path": _shown(photo.path),
+                **brief(photo),
+                "path": shown(photo.path),
                 "bytes": photo.size,
                 "changed": photo.mtime_ns // 1_000_000,  # milliseconds, as JavaScript counts
             }
@@ -142,17 +155,17 @@ class Page:
 
     def thumbnail(self, request: Request) -> Response:
         """Give a photo's thumbnail."""
-        return _jpeg(self._thumbnails.tile(self._photo(request)))
+        return as_jpeg(self._thumbnails.tile(self._photo(request)))
 
     def view(self, request: Request) -> Response:
         """Give a large picture of a photo."""
-        return _jpeg(self._thumbnails.view(self._photo(request)))
+        return as_jpeg(self._thumbnails.view(self._photo(request)))
 
     def _photo(self, request: Request) -> IndexedPhoto:
         version = request.path_params.get("version", "")
         number = min(request.path_params["id"], GREATEST_ID)
         for photo in self._index.photos([number]):
-            if not version or version == _version(photo):
+            if not version or version == version_of(photo):
                 return photo
         raise HTTPException(404, "this photo is not in the index any more")
 
@@ -170,7 +183,7 @@ class Page:
 
     async def search(self, request: Request) -> Response:
         """Find the neighbours of the photo in the request's body; parameters as for similar."""
-        content = await _body(request)
+        content = await body_of(request)
         return await run_in_threadpool(self._search, request, content)
 
     def _search(self, request: Request, content: bytes) -> Response:
@@ -179,69 +192,21 @@ class Page:
             return self._answers(self._index.similar(content, **self._wishes(request)))
 
     def _wishes(self, request: Request) -> dict[str, Any]:
-        folder = _folder(request, self._collection.current())
+        folder = folder_of(request, self._collection.current())
         return {
-            "k": max(1, _whole(request, "count", 60, MOST_ANSWERS)),
+            "k": max(1, number_of(request, "count", 60, MOST_ANSWERS)),
             "within": folder.path if folder else None,
         }
 
     def _answers(self, matches: list[Match]) -> Response:
         photos = {photo.id: photo for photo in self._index.photos([m.id for m in matches])}
-        return _json(
+        return as_json(
             [
-                {**_brief(photos[match.id]), "score": round(match.score, 4)}
+                {**brief(photos[match.id]), "score": round(match.score, 4)}
                 for match in matches
                 if match.id in photos
             ]
         )
-
-
-def _brief(photo: IndexedPhoto) -> dict[str, object]:
-    return {
-        "id": photo.id,
-        "version": _version(photo),
-        "name": _shown(photo.path.name),
-        "width": photo.width,
-        "height": photo.height,
-    }
-
-
-def _version(photo: IndexedPhoto) -> str:
-    return photo.digest.hex()[:VERSION_DIGITS]
-
-
-def _shown(path: Path | str) -> str:
-    """Write a path so that it can be shown, also where it is not valid UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
-def _folder(request: Request, listing: Listing) -> Folder | None:
-    key = request.query_params.get("folder")
-    if not key:
-        return None
-    if key not in listing.folders:
-        raise HTTPException(404, "this folder has no photos in the index any more")
-    return listing.folders[key]
-
-
-def _whole(request: Request, name: str, default: int, most: int) -> int:
-    try:
-        return min(max(0, int(request.query_params.get(name, default))), most)
-    except ValueError:
-        raise HTTPException(400, f"{name} must be a whole number") from None
-
-
-async def _body(request: Request) -> bytes:
-    too_much = f"this page takes files of up to {UPLOAD_BYTES // 1_000_000} MB"
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > UPLOAD_BYTES:
-        raise HTTPException(413, too_much)
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > UPLOAD_BYTES:
-            raise HTTPException(413, too_much)
-    return bytes(content)
 
 
 def _check_pixels(content: bytes) -> None:
@@ -259,26 +224,3 @@ def _check_pixels(content: bytes) -> None:
             f"has {pixels // 1_000_000} megapixels, this page takes up to "
             f"{UPLOAD_PIXELS // 1_000_000}: search for it with `imgsim-edge similar FILE`",
         )
-
-
-def _json(content: object) -> Response:
-    return JSONResponse(content, headers={"Cache-Control": "no-store"})
-
-
-def _jpeg(content: bytes) -> Response:
-    return Response(content, media_type="image/jpeg", headers={"Cache-Control": KEEP})
-
-
-def _error(status: int, message: str) -> Response:
-    return JSONResponse(
-        {"error": message}, status_code=status, headers={"Cache-Control": "no-store"}
-    )
-
-
-def _told(request: Request, error: Exception) -> Response:
-    return _error(422, _shown(str(error)))
-
-
-def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _error(error.status_code, error.detail)

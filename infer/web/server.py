@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import uvicorn
 
@@ -40,12 +41,13 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def serve(index: ImageIndex, port: int, ready: Callable[[str], None]) -> None:
+def serve(index: ImageIndex, port: int, plan_file: Path, ready: Callable[[str], None]) -> None:
     """Serve the page until SIGINT (KeyboardInterrupt is raised then) or SIGTERM.
 
     Args:
         index: what it shows.
         port: on 127.0.0.1; any free one where 0.
+        plan_file: where the page writes its plan of what may go.
         ready: called with the address once the server can be reached.
 
     Raises:
@@ -54,7 +56,7 @@ def serve(index: ImageIndex, port: int, ready: Callable[[str], None]) -> None:
     with listen(port) as listener:
         port = listener.getsockname()[1]
         secret = new_secret()
-        page = Page(index, Thumbnails(default_cache()))
+        page = Page(index, Thumbnails(default_cache()), plan_file)
         config = uvicorn.Config(
             Guard(page.app(), secret, port),
             http="h11",

@@ -1,6 +1,6 @@
 // One photo and the photos like it: one of the collection, or one that was dropped on the page.
 
-import { announce, ask, complain, count, element, make, thumbnail, view } from "./page.js";
+import { announce, ask, bytes, complain, count, element, make, thumbnail, view } from "./page.js";
 
 const FIRST = 60; // answers that are asked for at first, and how many more each time
 const MOST = 500; // answers that the server gives
@@ -208,9 +208,4 @@ function item(match, key) {
   made.dataset.key = key;
   made.style.setProperty("--ratio", Math.min(WIDEST, Math.max(NARROWEST, ratio)));
   return made;
-}
-
-function bytes(number) {
-  if (number < 1000) return `${number} B`;
-  return number < 1e6 ? `${(number / 1e3).toFixed(1)} kB` : `${(number / 1e6).toFixed(1)} MB`;
 }

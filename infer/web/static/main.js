@@ -1,12 +1,14 @@
 // The page: which view is shown, what the collection is, photos that are dropped on it.
 
 import { Answers } from "./answers.js";
+import { Duplicates } from "./duplicates.js";
 import { Grid } from "./grid.js";
 import { announce, ask, complain, count, element, offerFolders } from "./page.js";
 
 const POLL = 2000; // milliseconds between two looks at whether the index has changed
 
 const answers = new Answers();
+const duplicates = new Duplicates();
 const grid = new Grid(
   element("grid"),
   (first, count) => ask(`api/photos?${new URLSearchParams({ ...wishes(), first, count })}`),
@@ -15,6 +17,7 @@ const grid = new Grid(
 let state = { generation: -1, photos: 0, upload_bytes: 0 };
 let shown = null; // the view
 let left = 0; // where the collection was scrolled to when it was left
+let leftDuplicates = 0; // and the duplicates
 let dropped = null; // the file that was dropped last
 
 const wishes = () => ({ folder: element("folder").value, order: element("order").value });
@@ -25,13 +28,19 @@ async function route() {
   const [, name = "", id = ""] = location.hash.split("/");
   const returns = shown !== null;
   if (shown === "collection") left = scrollY;
+  if (shown === "duplicates") leftDuplicates = scrollY;
   complain(null);
+  duplicates.hide();
   if (name === "photo" && id) {
     show("answers");
     await answers.showPhoto(encodeURIComponent(id));
   } else if (name === "search" && dropped) {
     show("answers");
     await answers.showFile(dropped, state.upload_bytes);
+  } else if (name === "duplicates") {
+    show("duplicates");
+    await duplicates.show();
+    scrollTo(0, leftDuplicates);
   } else {
     show("collection");
     scrollTo(0, left);
@@ -71,7 +80,7 @@ async function poll() {
     if (now.generation !== state.generation) {
       const isFirst = state.generation < 0;
       const folders = await ask("api/folders");
-      for (const id of ["folder", "found-folder"]) offerFolders(element(id), folders);
+      for (const id of ["folder", "found-folder", "duplicates-folder"]) offerFolders(element(id), folders);
       await showCollection(isFirst);
       state = now;
       if (!isFirst) {
@@ -135,7 +144,7 @@ addEventListener("keydown", (event) => {
 });
 element("skip").addEventListener("click", () => {
   if (shown === "collection") grid.focus();
-  else element("answers-title").focus();
+  else element(`${shown}-title`).focus();
 });
 
 // --- beginning -----------------------------------------------------------------------------------

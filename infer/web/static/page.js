@@ -31,6 +31,12 @@ export const thumbnail = (photo) => `thumbnail/${photo.id}/${photo.version}`;
 export const view = (photo) => `view/${photo.id}/${photo.version}`;
 export const count = (number, one, many) => `${number.toLocaleString()} ${number === 1 ? one : many}`;
 
+export function bytes(number) {
+  if (number < 1000) return `${number} B`;
+  if (number < 1e6) return `${(number / 1e3).toFixed(1)} kB`;
+  return number < 1e9 ? `${(number / 1e6).toFixed(1)} MB` : `${(number / 1e9).toFixed(1)} GB`;
+}
+
 /** Show a problem until the next one or until something works again. */
 export function complain(message) {
   const notice = element("notice");

@@ -1,0 +1,121 @@
+"""Stage 1 of an export: a Keras classifier becomes the graph of an encoder.
+
+Cut at the embedding, normalised to unit length, converted by tf2onnx; then ONNX Runtime folds batch
+norm and padding into the convolutions, with operators of plain ONNX only.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..infer.encoder import INPUT_NAME, OUTPUT_NAME
+from ..train.backend import INSTALL, import_keras
+from ..train.errors import MissingExtraError
+from ..train.network import EMBEDDING_LAYER, EMBEDDING_UNITS, part_of
+from .errors import ExportError
+
+OPSET = 17
+IR_VERSION = 8  # the one that came with opset 17, so that runtimes of its time can read the file
+BATCH_AXIS = "batch"
+SHORTEST = 1e-12  # length below which an embedding counts as zero and stays so
+
+
+def cut_classifier(classifier: Any, any_dimension: bool = False) -> Any:
+    """Cut a classifier at its embedding.
+
+    Args:
+        classifier: a Keras model.
+        any_dimension: whether an embedding of another width than 64 will do.
+
+    Returns:
+        a Keras model: uint8 (batch, size, size, 3) → float32 (batch, dimension), not normalised.
+
+    Raises:
+        ExportError: it has no embedding, or one of another width.
+    """
+    try:
+        cut = part_of(classifier, EMBEDDING_LAYER)
+    except ValueError as error:
+        raise ExportError(
+            f"the model has no layer named {EMBEDDING_LAYER!r} to cut it at "
+            "(train one with `imgsim-edge train`)"
+        ) from error
+    shape = cut.output_shape
+    if len(shape) != 2 or (shape[1] != EMBEDDING_UNITS and not any_dimension):
+        raise ExportError(
+            f"the layer {EMBEDDING_LAYER!r} gives {' x '.join(map(str, shape[1:]))} values and not "
+            f"{EMBEDDING_UNITS} (--allow-any-dimension takes other widths)"
+        )
+    return cut
+
+
+def convert(cut: Any) -> Any:
+    """Convert a cut classifier.
+
+    Args:
+        cut: from :func:`cut_classifier`.
+
+    Returns:
+        an ``onnx.ModelProto`` of the encoder's contract, without metadata.
+
+    Raises:
+        MissingExtraError: tf2onnx or onnx is not installed.
+    """
+    import_keras()
+    import tensorflow as tf
+
+    try:
+        import tf2onnx
+    except ImportError as error:
+        raise MissingExtraError(INSTALL) from error
+
+    size = cut.input_shape[1]
+    signature = [tf.TensorSpec((None, size, size, 3), tf.uint8, name=INPUT_NAME)]
+
+    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
+    def encode(images: Any) -> dict[str, Any]:
+        vectors = cut(images, training=False)
+        lengths = tf.sqrt(tf.reduce_sum(vectors * vectors, axis=1, keepdims=True))
+        return {OUTPUT_NAME: vectors / tf.maximum(lengths, SHORTEST)}
+
+    converted, _ = tf2onnx.convert.from_function(encode, input_signature=signature, opset=OPSET)
+    return normalise(_fold(converted))
+
+
+def normalise(model: Any) -> Any:
+    """Bring an ``onnx.ModelProto`` to the contract's form, in place, and check it.
+
+    Raises:
+        onnx.checker.ValidationError: it is no valid model of plain ONNX.
+    """
+    import onnx
+
+    # ONNX Runtime lists every operator set that it knows; only plain ONNX is in use.
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    model.ir_version = IR_VERSION
+    del model.graph.value_info[:]
+    model.graph.name = "encoder"
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH_AXIS
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _fold(model: Any) -> Any:
+    import onnx
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "folded.onnx"
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        # "Basic" keeps to operators of plain ONNX; the levels above it use ONNX Runtime's own.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(target)
+        onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        return onnx.load(target)

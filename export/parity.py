@@ -1,0 +1,105 @@
+"""Stage 2 of an export: evidence that the encoder computes what Keras does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..infer.encoder import INPUT_NAME, OUTPUT_NAME, Encoder, Vectors
+from ..infer.photo import Pixels
+from .errors import ExportError
+
+LARGEST_DIFFERENCE = 1e-4  # of a component of a unit vector, between Keras and a float32 encoder
+BATCH = 32  # photos
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far two computations of the same embeddings are apart.
+
+    Attributes:
+        photos: how many were compared.
+        largest_difference: of any component of any unit vector.
+        mean_difference: over all components.
+        lowest_cosine: of the pairs.
+        mean_cosine: likewise.
+        cosines: of each pair of vectors, −1 to 1.
+    """
+
+    photos: int
+    largest_difference: float
+    mean_difference: float
+    lowest_cosine: float
+    mean_cosine: float
+    cosines: tuple[float, ...]
+
+
+def keras_vectors(cut: Any, pixels: Pixels) -> Vectors:
+    """Embed photos by Keras.
+
+    Args:
+        cut: a cut classifier.
+        pixels: uint8, shape = (photos, size, size, 3).
+
+    Returns:
+        float32, shape = (photos, dimension), of unit length.
+    """
+    cut.jit_compile = False  # XLA would compile longer than these few photos take
+    parts = [cut.predict_on_batch(pixels[at : at + BATCH]) for at in range(0, len(pixels), BATCH)]
+    vectors = np.concatenate(parts)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+
+
+def encoder_vectors(encoder: Encoder, pixels: Pixels) -> Vectors:
+    """Embed photos by an encoder; types as of :func:`keras_vectors`."""
+    parts = [encoder.encode(pixels[at : at + BATCH]) for at in range(0, len(pixels), BATCH)]
+    return np.concatenate(parts)
+
+
+def unoptimised_vectors(path: Path, pixels: Pixels) -> Vectors:
+    """Embed photos by an encoder with every optimisation of ONNX Runtime switched off."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    parts = [
+        session.run([OUTPUT_NAME], {INPUT_NAME: pixels[at : at + BATCH]})[0]
+        for at in range(0, len(pixels), BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def compare(one: Vectors, other: Vectors) -> Parity:
+    """Compare two sets of unit vectors, both float32 of shape (photos, dimension)."""
+    difference = np.abs(one.astype(np.float64) - other)
+    cosines: NDArray[np.float64] = np.einsum("ij,ij->i", one.astype(np.float64), other)
+    # Two zero vectors agree.
+    cosines[~one.any(axis=1) & ~other.any(axis=1)] = 1.0
+    return Parity(
+        photos=len(one),
+        largest_difference=float(difference.max()),
+        mean_difference=float(difference.mean()),
+        lowest_cosine=float(cosines.min()),
+        mean_cosine=float(cosines.mean()),
+        cosines=tuple(round(float(cosine), 7) for cosine in cosines),
+    )
+
+
+def require_parity(parity: Parity, what: str) -> None:
+    """Refuse a float32 encoder that differs.
+
+    Raises:
+        ExportError: a component differs by 1e-4 or more.
+    """
+    if not parity.largest_difference < LARGEST_DIFFERENCE:
+        raise ExportError(
+            f"{what} differ by up to {parity.largest_difference:.2e} in a component, over "
+            f"{parity.photos} photos; less than {LARGEST_DIFFERENCE:.0e} is required"
+        )

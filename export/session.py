@@ -1,0 +1,204 @@
+"""An export from the run to the encoder and its evidence: the stages in their order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..infer.background import METADATA_KEY, SAMPLE, Background
+from ..infer.encoder import Encoder
+from ..infer.machine import available_cores
+from ..infer.photo import Pixels
+from ..train.backend import configure
+from ..train.checkpoint import load_model
+from ..train.progress import say
+from ..train.run_folder import SPLIT, Run, open_run, write_json, write_whole
+from ..train.split import TEST, TRAIN, VALID, read_split
+from .convert import convert, cut_classifier, normalise
+from .judge import Attempt, Judge, as_line
+from .metadata import counts, describe, stamp
+from .parity import (
+    Parity,
+    compare,
+    encoder_vectors,
+    keras_vectors,
+    require_parity,
+    unoptimised_vectors,
+)
+from .photos import RunPhotos
+from .quantise import Quantised, to_fp16, to_int8
+
+PARITY_PHOTOS = 64
+VALIDATION_PHOTOS = 1000  # at most, that judge a smaller encoder
+INT8, FP16, FLOAT32 = "int8", "float16", "float32"
+_IN_WORDS = {
+    INT8: "int8: static QDQ, a scale for each channel, calibrated on {photos} training photos by "
+    "{name}",
+    FP16: "float16 weights and arithmetic; float32 normalisation and output",
+    FLOAT32: "none (float32)",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to export.
+
+    Attributes:
+        precision: ``"float32"``, ``"float16"`` or ``"int8"``.
+        max_loss: mAP on the validation photos that a smaller encoder may lose, absolute.
+        calibration_photos: of the training part, for int8.
+        any_dimension: whether an embedding of another width than 64 will do.
+        licence: of the encoder, for its metadata.
+    """
+
+    precision: str = FLOAT32
+    max_loss: float = 0.01
+    calibration_photos: int = 200
+    any_dimension: bool = False
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an export came to.
+
+    Attributes:
+        path: of the encoder.
+        evidence: path of the JSON beside it.
+        digest: of the encoder's content.
+        size: of the file in bytes.
+        keras: the encoder against Keras.
+        optimised: ONNX Runtime with all optimisations against none.
+        attempts: the smaller encoders that were tried, after the float32 one; empty for float32.
+        chosen: the name of the one that was accepted; empty for float32.
+    """
+
+    path: Path
+    evidence: Path
+    digest: str
+    size: int
+    keras: Parity
+    optimised: Parity
+    attempts: tuple[Attempt, ...] = ()
+    chosen: str = ""
+
+
+def export_encoder(
+    folder: Path, out: Path, data: Sequence[Path] = (), options: Options | None = None
+) -> Outcome:
+    """Export the classifier of a run as an encoder, with evidence of what it computes.
+
+    Args:
+        folder: of the run.
+        out: the ``.onnx`` file to write; the evidence goes beside it as ``.json``.
+        data: where the run's photos are, if they have moved.
+        options: how; float32 by default.
+
+    Raises:
+        ImgsimError: of the run, the photos or the result. No file is written then.
+    """
+    options = options or Options()
+    run = open_run(folder)
+    threads = available_cores()
+    configure(threads, run.settings.seed)
+    cut = cut_classifier(load_model(run.classifier_path), options.any_dimension)
+    photos = RunPhotos(run, cut.input_shape[1], data, threads)
+    checked = photos.take((TEST, VALID), PARITY_PHOTOS).pixels
+    model = convert(cut)
+    parts = counts(read_split(run.folder / SPLIT))
+
+    # The float32 encoder must be right before anything smaller is made of it.
+    with tempfile.TemporaryDirectory() as scratch:
+        reference = Path(scratch) / "encoder.onnx"
+        reference.write_bytes(stamp(model, describe(run, parts, _IN_WORDS[FLOAT32], "")))
+        require_parity(_parity(cut, reference, checked)[0], "the encoder and Keras")
+    smaller = _smaller(model, photos, options, threads)
+    words = _IN_WORDS[options.precision]
+    if smaller is not None:
+        model = _parse(smaller.content)
+        words = words.format(photos=options.calibration_photos, name=smaller.chosen.name)
+    metadata = describe(run, parts, words, options.licence)
+    metadata[METADATA_KEY] = _background(model, photos).to_text()
+    content = stamp(model, metadata)
+    measured: dict[str, Any] = {}
+
+    def write(part: Path) -> None:
+        part.write_bytes(content)
+        measured["keras"], measured["optimised"] = _parity(cut, part, checked)
+        if smaller is None:
+            require_parity(measured["optimised"], "the encoder with and without optimisation")
+        measured["digest"] = Encoder(part).digest
+
+    write_whole(out, write)
+    result = Outcome(
+        path=out,
+        evidence=out.with_suffix(".json"),
+        size=len(content),
+        attempts=smaller.attempts if smaller else (),
+        chosen=smaller.chosen.name if smaller else "",
+        **measured,
+    )
+    write_json(result.evidence, _evidence(run, result, smaller, options))
+    return result
+
+
+def _parity(cut: Any, path: Path, pixels: Pixels) -> tuple[Parity, Parity]:
+    vectors = encoder_vectors(Encoder(path), pixels)
+    return (
+        compare(keras_vectors(cut, pixels), vectors),
+        compare(unoptimised_vectors(path, pixels), vectors),
+    )
+
+
+def _background(model: Any, photos: RunPhotos) -> Background:
+    """Measure what a cosine of this encoder is worth, on photos of all parts."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "encoder.onnx"
+        path.write_bytes(model.SerializeToString())
+        pixels = photos.take((TRAIN, TEST, VALID), SAMPLE).pixels
+        return Background.of(encoder_vectors(Encoder(path), pixels))
+
+
+def _smaller(model: Any, photos: RunPhotos, options: Options, threads: int) -> Quantised | None:
+    if options.precision == FLOAT32:
+        return None
+    validation = photos.take((VALID,), VALIDATION_PHOTOS)
+    judge = Judge(model.SerializeToString(), validation, options.max_loss, threads)
+    say(as_line(judge.reference))
+    if options.precision == FP16:
+        quantised = to_fp16(model, judge)
+    else:
+        calibration = photos.take((TRAIN,), options.calibration_photos).pixels
+        quantised = to_int8(model, calibration, judge)
+    return replace(quantised, attempts=(judge.reference, *quantised.attempts))
+
+
+def _parse(content: bytes) -> Any:
+    import onnx
+
+    return normalise(onnx.load_from_string(content))
+
+
+def _evidence(
+    run: Run, result: Outcome, smaller: Quantised | None, options: Options
+) -> dict[str, Any]:
+    evidence = {
+        "model": result.path.name,
+        "digest": result.digest,
+        "bytes": result.size,
+        "against_keras": asdict(result.keras),
+        "optimisations_on_against_off": asdict(result.optimised),
+        "trained_with": dict(run.packages),
+    }
+    if smaller is not None:
+        evidence["quantisation"] = {
+            "max_loss": options.max_loss,
+            "calibration_photos": options.calibration_photos,
+            "attempts": [asdict(attempt) for attempt in smaller.attempts],
+            "chosen": result.chosen,
+            "cost_of_each_layer_alone": dict(smaller.ranking),
+        }
+    return evidence

@@ -1,0 +1,97 @@
+"""How requests and answers look."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ..index import IndexedPhoto
+from .listing import Folder, Listing
+
+UPLOAD_BYTES = 50_000_000
+VERSION_DIGITS = 16  # of the content digest, in a photo's address
+_KEEP = "private, max-age=86400, immutable"  # an address with a version never shows anything else
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+async def body_of(request: Request) -> bytes:
+    """Read the body, but never more than ``UPLOAD_BYTES``."""
+    too_much = f"this page takes files of up to {UPLOAD_BYTES // 1_000_000} MB"
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > UPLOAD_BYTES:
+        raise HTTPException(413, too_much)
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > UPLOAD_BYTES:
+            raise HTTPException(413, too_much)
+    return bytes(content)
+
+
+def folder_of(request: Request, listing: Listing) -> Folder | None:
+    """Find the folder that a request is about; None where it is about all."""
+    key = request.query_params.get("folder")
+    if not key:
+        return None
+    if key not in listing.folders:
+        raise HTTPException(404, "this folder has no photos in the index any more")
+    return listing.folders[key]
+
+
+def number_of(request: Request, name: str, default: int, most: int) -> int:
+    """Read a whole number from 0 to ``most`` from the address."""
+    try:
+        return min(max(0, int(request.query_params.get(name, default))), most)
+    except ValueError:
+        raise HTTPException(400, f"{name} must be a whole number") from None
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+def brief(photo: IndexedPhoto) -> dict[str, object]:
+    """Describe a photo as far as it takes to show it in a grid."""
+    return {
+        "id": photo.id,
+        "version": version_of(photo),
+        "name": shown(photo.path.name),
+        "width": photo.width,
+        "height": photo.height,
+    }
+
+
+def version_of(photo: IndexedPhoto) -> str:
+    """Tell a photo from another one that had or will have its id."""
+    return photo.digest.hex()[:VERSION_DIGITS]
+
+
+def shown(path: Path | str) -> str:
+    """Write a path so that it can be shown, also where it is not valid UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def as_json(content: object, status: int = 200) -> Response:
+    """Answer with something that is true now."""
+    return JSONResponse(content, status, headers={"Cache-Control": "no-store"})
+
+
+def as_jpeg(content: bytes) -> Response:
+    """Answer with a picture that stays true."""
+    return Response(content, media_type="image/jpeg", headers={"Cache-Control": _KEEP})
+
+
+def as_told(request: Request, error: Exception) -> Response:
+    """Answer with the one line of an ImgsimError."""
+    return as_json({"error": shown(str(error))}, 422)
+
+
+def as_refused(request: Request, error: Exception) -> Response:
+    """Answer with the one line of an HTTPException."""
+    assert isinstance(error, HTTPException)
+    return as_json({"error": error.detail}, error.status_code)

@@ -1,0 +1,172 @@
+"""`imgsim-edge train`."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..infer.errors import UsageError
+from ..infer.machine import available_cores
+from .backend import require_extra
+from .network import BACKBONES
+from .run_folder import Settings
+
+_DEFAULT = Settings()
+BackboneName = Enum("BackboneName", {name: name for name in BACKBONES}, type=str)  # type: ignore[misc]
+_BACKBONE = BackboneName(_DEFAULT.backbone)
+
+
+def train_command(
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="A folder with one folder of photos for each class; several such folders, whose "
+            "classes are then named FOLDER/CLASS; or a CSV file with the columns path and label.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A new folder for the result.", show_default=False)
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the backbone starts: imagenet (fetched by Keras from the network, once), "
+            "none (random), or a file of Keras weights.",
+            show_default=False,
+        ),
+    ] = None,
+    backbone: Annotated[
+        BackboneName, typer.Option(help="The convolutional network under the embedding.")
+    ] = _BACKBONE,
+    width: Annotated[
+        float, typer.Option(min=0.1, max=4.0, help="Multiplier of the backbone's channels.")
+    ] = _DEFAULT.width,
+    image_size: Annotated[
+        int, typer.Option(min=32, max=1024, help="Side of the photos in pixels.")
+    ] = _DEFAULT.image_size,
+    augment: Annotated[
+        bool, typer.Option("--augment/--no-augment", help="Vary the training photos.")
+    ] = _DEFAULT.augment,
+    show_augmentations: Annotated[
+        Path | None,
+        typer.Option(help="Draw what the network will see into this picture, and stop."),
+    ] = None,
+    class_weights: Annotated[
+        bool,
+        typer.Option("--class-weights/--no-class-weights", help="Let rare classes count more."),
+    ] = _DEFAULT.class_weights,
+    head_epochs: Annotated[
+        int, typer.Option(min=1, help="At most, for the head on the frozen backbone.")
+    ] = _DEFAULT.head_epochs,
+    tune_epochs: Annotated[
+        int, typer.Option(min=0, help="At most, for fine-tuning; 0 leaves the backbone as it is.")
+    ] = _DEFAULT.tune_epochs,
+    tune_depth: Annotated[
+        int, typer.Option(min=0, help="How many of the last convolutions fine-tuning changes.")
+    ] = _DEFAULT.tune_depth,
+    batch: Annotated[int, typer.Option(min=1, help="Photos in a step.")] = _DEFAULT.batch,
+    head_rate: Annotated[
+        float, typer.Option(help="Adam's learning rate for the head.")
+    ] = _DEFAULT.head_rate,
+    tune_rate: Annotated[
+        float, typer.Option(help="Adam's learning rate for fine-tuning.")
+    ] = _DEFAULT.tune_rate,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Epochs without a better validation loss that end a phase.")
+    ] = _DEFAULT.patience,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the split and of everything drawn at random.")
+    ] = _DEFAULT.seed,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Cores to use; with 1, the same seed gives the same weights.",
+            show_default="all",
+        ),
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="The split.csv of an earlier run, to use again.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the stopped run in this folder.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object.")
+    ] = False,
+) -> None:
+    """Train a classifier on your own labelled photos, for `imgsim-edge export`."""
+    require_extra()
+    if resume is not None:
+        if data or out:
+            raise UsageError("--resume takes data and settings from the run: give nothing else")
+        from .session import resume_training
+
+        outcome = resume_training(resume)
+        _tell(outcome, as_json)
+        return
+    if not data:
+        raise UsageError(
+            "name the folder of your labelled photos: imgsim-edge train DATA --out RUN"
+        )
+    if show_augmentations is not None:
+        from .contact_sheet import draw_augmentations
+
+        draw_augmentations(data, show_augmentations, image_size, seed)
+        typer.echo(show_augmentations)
+        return
+    if out is None:
+        raise UsageError("name a new folder for the result: --out RUN")
+    if weights is None:
+        raise UsageError(
+            "say where the backbone starts: --weights imagenet (fetched from the network), "
+            "--weights FILE, or --weights none (random, for very many photos)"
+        )
+    settings = Settings(
+        backbone=backbone.value,
+        width=width,
+        image_size=image_size,
+        weights=weights,
+        augment=augment,
+        class_weights=class_weights,
+        head_epochs=head_epochs,
+        tune_epochs=tune_epochs,
+        tune_depth=tune_depth,
+        batch=batch,
+        head_rate=head_rate,
+        tune_rate=tune_rate,
+        patience=patience,
+        seed=seed,
+        threads=threads or available_cores(),
+    )
+    from .session import start_training
+
+    _tell(start_training(data, out, settings, split), as_json)
+
+
+def _tell(outcome: Any, as_json: bool) -> None:
+    folder, metrics = outcome.run.folder, outcome.metrics
+    if as_json:
+        content = {"run": str(folder), "test": metrics and metrics.to_json()}
+        typer.echo(json.dumps(content, ensure_ascii=False))
+        return
+    typer.echo(f"classifier: {outcome.run.classifier_path}")
+    if metrics is None:
+        typer.echo("no class was large enough to test on")
+        return
+    own = metrics.accuracy
+    typer.echo(
+        f"test accuracy: {own.value:.1%} of {own.of} photos "
+        f"(95 % confidence: {own.low:.1%} to {own.high:.1%})"
+    )
+    for found in metrics.retrieval:
+        typer.echo(
+            f"retrieval on the test photos by {found.what} ({found.dimension}-d): "
+            f"mAP {found.mean_average_precision:.3f}, P@1 {found.precision_at_1:.3f}, "
+            f"P@10 {found.precision_at_10:.3f}"
+        )

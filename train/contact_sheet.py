@@ -1,0 +1,75 @@
+"""A picture of what the network will see: photos beside their variations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..infer.errors import PhotoError
+from ..infer.photo import Pixels, load_photo
+from .augment import AUGMENTATIONS, Augmenter, apply_alone
+from .data import find_photos
+from .errors import DataError
+from .run_folder import write_whole
+
+PHOTOS = 6  # rows of the lower part
+VARIATIONS = 7  # beside each photo
+CELL = 128  # pixels
+_CAPTION, _GAP = 16, 4  # pixels
+_COLUMNS = VARIATIONS + 1
+
+
+def draw_augmentations(data: Sequence[Path], target: Path, image_size: int, seed: int) -> None:
+    """Draw a contact sheet.
+
+    The upper rows show one photo and each augmentation alone, always applied; the lower ones some
+    photos and what training would make of them in its first epochs.
+
+    Args:
+        data: as of a training.
+        target: the picture to write; its suffix names the format.
+        image_size: side of the photos in pixels.
+        seed: of the training.
+
+    Raises:
+        ImgsimError: there are no photos, or the picture cannot be written.
+    """
+    chosen = _photos(data, image_size, seed)
+    augmenter = Augmenter(seed)
+    cells = [("as it is", chosen[0])]
+    cells += [(a.name, apply_alone(a, chosen[0], seed)) for a in AUGMENTATIONS]
+    cells += [("", np.full_like(chosen[0], 255))] * (-len(cells) % _COLUMNS)
+    for index, pixels in enumerate(chosen):
+        cells.append(("photo", pixels))
+        cells += [
+            (f"epoch {epoch + 1}", augmenter(pixels, epoch, index)) for epoch in range(VARIATIONS)
+        ]
+    rows = len(cells) // _COLUMNS
+    step = CELL + _GAP
+    sheet = Image.new("RGB", (_COLUMNS * step, rows * (step + _CAPTION)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for place, (caption, pixels) in enumerate(cells):
+        x, y = place % _COLUMNS * step, place // _COLUMNS * (step + _CAPTION)
+        draw.text((x, y), caption, fill="black")
+        sheet.paste(Image.fromarray(pixels).resize((CELL, CELL)), (x, y + _CAPTION))
+    if target.suffix.lower() not in Image.registered_extensions():
+        raise DataError(f"no picture format has the suffix of {target}: name a .png file")
+    write_whole(target, sheet.save)
+
+
+def _photos(data: Sequence[Path], image_size: int, seed: int) -> list[Pixels]:
+    samples = find_photos(data).samples
+    photos: list[Pixels] = []
+    for position in np.random.default_rng(seed).permutation(len(samples)):
+        try:
+            photos.append(load_photo(samples[position].path, image_size).pixels)
+        except PhotoError:
+            continue  # training names those; here another one will do
+        if len(photos) == PHOTOS:
+            break
+    if not photos:
+        raise DataError("no photo of the data can be read")
+    return photos

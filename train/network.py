@@ -1,0 +1,202 @@
+"""Stage 4 of training: the network.
+
+Backbone's convolutions → global average → Dense 512 ReLU → Dense 64 ReLU, named ``embedding`` →
+head. Two classes have one sigmoid unit, any other number a softmax. Scaling is a layer of the
+network, so that it takes pixels from 0 to 255 as :func:`imgsim_edge.infer.load_photo` gives them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .backend import import_keras
+from .errors import WeightsError
+
+EMBEDDING_LAYER = "embedding"
+EMBEDDING_UNITS = 64
+HIDDEN_UNITS = 512
+FEATURES_LAYER = "features"  # the backbone's globally averaged output
+SCALE, OFFSET = 1 / 127.5, -1.0  # from 0 … 255 to -1 … 1, which all four backbones were trained on
+
+PREDICT_BATCH = 32  # photos
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A convolutional network of Keras Applications.
+
+    Attributes:
+        factory: its name in ``keras.applications``.
+        options: further arguments.
+        widths: those for which ImageNet weights exist.
+        sizes: sides in pixels for which they exist; empty where any will do.
+    """
+
+    factory: str
+    options: dict[str, Any]
+    widths: tuple[float, ...]
+    sizes: tuple[int, ...] = ()
+
+
+BACKBONES = {
+    "mobilenet": Backbone("MobileNet", {}, (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224)),
+    "mobilenet-v2": Backbone(
+        "MobileNetV2", {}, (0.35, 0.5, 0.75, 1.0, 1.3, 1.4), (96, 128, 160, 192, 224)
+    ),
+    "mobilenet-v3-small": Backbone(
+        "MobileNetV3Small", {"include_preprocessing": False}, (0.75, 1.0), (224,)
+    ),
+    "mobilenet-v3-large": Backbone(
+        "MobileNetV3Large", {"include_preprocessing": False}, (0.75, 1.0), (224,)
+    ),
+}
+SMALLEST_IMAGE = 32  # pixels: all backbones halve the picture five times
+IMAGENET, NO_WEIGHTS = "imagenet", "none"
+
+
+def output_units(classes: int) -> int:
+    """Give the number of units of the head: one for two classes, else one for each class."""
+    return 1 if classes == 2 else classes
+
+
+def build_backbone(name: str, width: float, image_size: int, weights: str) -> Any:
+    """Build pixels → features.
+
+    Args:
+        name: a key of :data:`BACKBONES`.
+        width: multiplier of all channel counts.
+        image_size: side of the photos in pixels.
+        weights: ``"imagenet"`` (the only one that opens the network, where Keras has not got the
+            file yet), ``"none"`` for random ones, or a file of Keras weights for this backbone.
+
+    Returns:
+        a Keras model: (batch, image_size, image_size, 3) of 0 … 255 → (batch, channels).
+
+    Raises:
+        WeightsError: the weights are missing or are those of another architecture.
+    """
+    keras = import_keras()
+    kind = BACKBONES[name]
+    images = keras.Input((image_size, image_size, 3), name="images", dtype="uint8")
+    scaled = keras.layers.Rescaling(SCALE, OFFSET, name="scaling")(images)
+    if weights == IMAGENET:
+        _check_imagenet(name, kind, width, image_size)
+    try:
+        convolutions = getattr(keras.applications, kind.factory)(
+            input_tensor=scaled,
+            alpha=width,
+            include_top=False,
+            weights=IMAGENET if weights == IMAGENET else None,
+            **kind.options,
+        )
+    except Exception as error:  # Keras raises a bare Exception where a download fails
+        if weights != IMAGENET:
+            raise
+        raise WeightsError(
+            f"cannot get the ImageNet weights ({_first_line(error)}); "
+            "name a file with --weights FILE, or start from random ones with --weights none"
+        ) from error
+    if weights not in (IMAGENET, NO_WEIGHTS):
+        _load_weights(convolutions, Path(weights), f"{name} of width {width:g}")
+    pooled = keras.layers.GlobalAveragePooling2D(name=FEATURES_LAYER)(convolutions.output)
+    return keras.Model(images, pooled, name="backbone")
+
+
+def build_head(features: int, classes: int) -> Any:
+    """Build features → class probabilities, with the embedding inside.
+
+    Returns:
+        a Keras model: (batch, features) → (batch, 1), the probability of the second class, for two
+        classes, else (batch, classes), probabilities that sum to 1.
+    """
+    keras = import_keras()
+    units = output_units(classes)
+    activation = "sigmoid" if units == 1 else "softmax"
+    return keras.Sequential(
+        [
+            keras.Input((features,), name=FEATURES_LAYER),
+            keras.layers.Dense(HIDDEN_UNITS, activation="relu", name="hidden"),
+            keras.layers.Dense(EMBEDDING_UNITS, activation="relu", name=EMBEDDING_LAYER),
+            keras.layers.Dense(units, activation=activation, name="classes"),
+        ],
+        name="head",
+    )
+
+
+def join(backbone: Any, head: Any) -> Any:
+    """Put a head on a backbone; the two share their weights with the result.
+
+    Returns:
+        a Keras model of one flat list of layers: pixels → class probabilities.
+    """
+    keras = import_keras()
+    tensor = backbone.output
+    for layer in head.layers:
+        tensor = layer(tensor)
+    return keras.Model(backbone.input, tensor, name="classifier")
+
+
+def unfreeze(classifier: Any, depth: int) -> None:
+    """Make the head and the last ``depth`` convolutions of the backbone trainable.
+
+    Batch norm stays in inference mode everywhere: a laptop's batches are too small for its
+    statistics.
+    """
+    keras = import_keras()
+    convolutions = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    left = depth
+    for layer in reversed(classifier.layers):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+        else:
+            layer.trainable = isinstance(layer, keras.layers.Dense) or left > 0
+        if isinstance(layer, convolutions):
+            left -= 1
+
+
+def loss_and_accuracy(classes: int) -> tuple[Any, Any]:
+    """Give the loss and the metric that suit the head; labels are class indices in both cases."""
+    keras = import_keras()
+    if output_units(classes) == 1:
+        return keras.losses.BinaryCrossentropy(), keras.metrics.BinaryAccuracy(name="accuracy")
+    return (
+        keras.losses.SparseCategoricalCrossentropy(),
+        keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+    )
+
+
+def part_of(classifier: Any, layer: str) -> Any:
+    """Cut a classifier: the same input, the output of the named layer.
+
+    Raises:
+        ValueError: it has no such layer.
+    """
+    return import_keras().Model(classifier.input, classifier.get_layer(layer).output)
+
+
+def _check_imagenet(name: str, kind: Backbone, width: float, image_size: int) -> None:
+    if width not in kind.widths:
+        known = ", ".join(f"{w:g}" for w in kind.widths)
+        raise WeightsError(f"{name} has ImageNet weights for the widths {known}, not {width:g}")
+    if kind.sizes and image_size not in kind.sizes:
+        known = ", ".join(map(str, kind.sizes))
+        raise WeightsError(
+            f"{name} has ImageNet weights for image sizes of {known}, not {image_size}"
+        )
+
+
+def _load_weights(model: Any, path: Path, wanted: str) -> None:
+    if not path.is_file():
+        raise WeightsError(f"no such file of weights: {path}")
+    try:
+        model.load_weights(path)
+    except Exception as error:  # h5py, Keras and zipfile have no common base
+        raise WeightsError(
+            f"{path} does not hold the weights of {wanted}: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,226 @@
+"""Stage 7 of training: a page to look at, in one file without any other.
+
+It needs no network and no script: curves are SVG, photos are inside as small JPEGs.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..infer.photo import Pixels
+from .charts import Line, line_chart
+from .checkpoint import HEAD
+from .data import Sample
+from .measure import CONFIDENCE, Metrics, Share
+from .run_folder import REPORT, Run, write_whole
+from .split import Split
+
+LARGEST_MATRIX = 30  # classes; of more, the commonest confusions are listed
+LISTED_CONFUSIONS = 30
+PICTURE = 150  # pixels, longest side of a photo on the page
+PICTURE_QUALITY = 80  # of its JPEG
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem;
+       color: #1c1c1c; background: #fff }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
+table { border-collapse: collapse } td, th { padding: .2rem .6rem; text-align: right }
+th { font-weight: 600 } td:first-child, th:first-child { text-align: left }
+tr + tr { border-top: 1px solid #e4e4e4 }
+.matrix td { min-width: 2rem; text-align: center } .matrix th { font-weight: 400; font-size: .8rem }
+.matrix thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left }
+.photos { display: flex; flex-wrap: wrap; gap: 1rem } figure { margin: 0; width: 160px }
+figure img { max-width: 150px } figcaption { font-size: .8rem; overflow-wrap: anywhere }
+svg { margin-right: 1rem } .title { font-weight: 600; font-size: 13px }
+.scale { font-size: 11px; fill: #555 } .grid { stroke: #e4e4e4 }
+.border { stroke: #888; stroke-dasharray: 4 3 } .quiet { color: #666 }
+@media (prefers-color-scheme: dark) { body { color: #ddd; background: #161616 }
+.scale, .quiet { fill: #aaa; color: #aaa } .title { fill: #ddd }
+tr + tr, .grid { border-color: #333; stroke: #333 } .matrix td { color: #111 } }
+"""
+
+
+def write_report(
+    run: Run,
+    rows: Sequence[Mapping[str, Any]],
+    metrics: Metrics,
+    samples: Sequence[Sample],
+    split: Split,
+    pixels: Callable[[int], Pixels],
+) -> None:
+    """Write ``report.html`` into a run folder.
+
+    Args:
+        run: the folder.
+        rows: of ``history.csv``.
+        metrics: of the test part.
+        samples: all photos.
+        split: their parts.
+        pixels: index of a photo → its pixels as the network sees them.
+    """
+    parts = [
+        f"<h1>Training {escape(run.folder.resolve().name)}</h1>",
+        _summary(run, metrics, split),
+        "<h2>Loss and accuracy</h2>",
+        _curves(rows),
+        "<h2>Finding similar photos</h2>",
+        _retrieval(metrics),
+        "<h2>Classes</h2>",
+        _classes(metrics),
+        "<h2>Confusions</h2>",
+        _confusions(metrics),
+        "<h2>Most confidently wrong</h2>",
+        _mistakes(metrics, samples, pixels),
+        "<h2>How it was made</h2>",
+        _settings(run),
+    ]
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(run.folder.resolve().name)} - training report</title>"
+        f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+    )
+    write_whole(
+        run.folder / REPORT,
+        # Names of files need not be valid UTF-8.
+        lambda part: part.write_bytes(page.encode("utf-8", "replace")),
+    )
+
+
+def _summary(run: Run, metrics: Metrics, split: Split) -> str:
+    sizes = ", ".join(f"{len(own)} {name}" for name, own in split.parts().items())
+    data = ", ".join(path.name for path in run.data)
+    return (
+        f"<p><b>{_percent(metrics.accuracy)}</b> of the {metrics.accuracy.of} test photos are "
+        f"called right. Data: {escape(data)}; {len(metrics.classes)} classes; photos: {sizes}.</p>"
+        f'<p class="quiet">Ranges are {CONFIDENCE:.0%} confidence intervals. No test photo was '
+        "used for training or for choosing the best epoch.</p>"
+    )
+
+
+def _curves(rows: Sequence[Mapping[str, Any]]) -> str:
+    border = sum(row["phase"] == HEAD for row in rows)
+    charts = [
+        line_chart(
+            title,
+            [
+                Line("training", "#2b6cb0", [float(row[key]) for row in rows]),
+                Line("validation", "#c05621", [float(row[f"val_{key}"]) for row in rows]),
+            ],
+            border,
+        )
+        for title, key in (("Loss", "loss"), ("Accuracy", "accuracy"))
+    ]
+    note = "Epochs from left to right; fine-tuning begins at the dashed line."
+    return f'{"".join(charts)}<p class="quiet">{note}</p>'
+
+
+def _retrieval(metrics: Metrics) -> str:
+    if not metrics.retrieval:
+        return "<p>No class has two test photos: there is nothing to find.</p>"
+    rows = [
+        f"<tr><td>{escape(found.what)}</td><td>{found.dimension}</td>"
+        f"<td>{found.mean_average_precision:.3f}</td><td>{found.precision_at_1:.3f}</td>"
+        f"<td>{found.precision_at_10:.3f}</td></tr>"
+        for found in metrics.retrieval
+    ]
+    return (
+        "<p>Each test photo is a query among the other test photos; those of its class are the "
+        "right answers.</p><table><tr><th>vectors</th><th>length</th><th>mAP</th><th>P@1</th>"
+        f"<th>P@10</th></tr>{''.join(rows)}</table>"
+    )
+
+
+def _classes(metrics: Metrics) -> str:
+    rows = [
+        f"<tr><td>{escape(own.name)}</td><td>{own.photos}</td><td>{_percent(own.precision)}</td>"
+        f"<td>{_percent(own.recall)}</td><td>{'' if own.f1 is None else f'{own.f1:.2f}'}</td></tr>"
+        for own in metrics.classes
+    ]
+    return (
+        "<table><tr><th>class</th><th>test photos</th><th>precision</th><th>recall</th><th>F1</th>"
+        f"</tr>{''.join(rows)}</table>"
+    )
+
+
+def _confusions(metrics: Metrics) -> str:
+    names = [own.name for own in metrics.classes]
+    if len(names) <= LARGEST_MATRIX:
+        return _matrix(names, metrics.confusion)
+    pairs = sorted(
+        (
+            (count, names[i], names[j])
+            for i, row in enumerate(metrics.confusion)
+            for j, count in enumerate(row)
+            if i != j and count
+        ),
+        key=lambda pair: (-pair[0], pair[1:]),
+    )
+    rows = "".join(
+        f"<tr><td>{escape(truth)}</td><td>{escape(called)}</td><td>{count}</td></tr>"
+        for count, truth, called in pairs[:LISTED_CONFUSIONS]
+    )
+    return f"<table><tr><th>is</th><th>called</th><th>photos</th></tr>{rows}</table>"
+
+
+def _matrix(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    rows = []
+    for i, (name, row) in enumerate(zip(names, confusion, strict=True)):
+        total = max(sum(row), 1)
+        cells = "".join(
+            f'<td style="background:rgba({"43,108,176" if i == j else "192,86,33"},'
+            f'{count / total:.2f})">{count or ""}</td>'
+            for j, count in enumerate(row)
+        )
+        rows.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
+    return (
+        f'<table class="matrix"><thead><tr><th></th>{head}</tr></thead>{"".join(rows)}</table>'
+        '<p class="quiet">A row for each true class, a column for what it was called.</p>'
+    )
+
+
+def _mistakes(metrics: Metrics, samples: Sequence[Sample], pixels: Callable[[int], Pixels]) -> str:
+    if not metrics.mistakes:
+        return "<p>None: every test photo is called right.</p>"
+    figures = [
+        f'<figure><img alt="" src="{_picture(pixels(own.sample))}"><figcaption>'
+        f"<b>{escape(own.called)}</b> ({own.confidence:.0%}), labelled {escape(own.truth)}<br>"
+        f'<span class="quiet">{escape(samples[own.sample].name)}</span></figcaption></figure>'
+        for own in metrics.mistakes
+    ]
+    return (
+        "<p>What the network is surest of and the label denies: worth a look for wrong labels.</p>"
+        f'<div class="photos">{"".join(figures)}</div>'
+    )
+
+
+def _picture(pixels: Pixels) -> str:
+    image = Image.fromarray(pixels)
+    image.thumbnail((PICTURE, PICTURE))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=PICTURE_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _settings(run: Run) -> str:
+    own = {**asdict(run.settings), "weights": Path(run.settings.weights).name, **run.packages}
+    rows = "".join(
+        f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{escape(str(value))}</td></tr>"
+        for name, value in own.items()
+    )
+    return f"<table>{rows}</table>"
+
+
+def _percent(share: Share | None) -> str:
+    if share is None:
+        return ""
+    return f"{share.value:.0%} ({share.low:.0%}-{share.high:.0%})"

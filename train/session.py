@@ -1,0 +1,168 @@
+"""A training from its data to its report: the stages in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .backend import configure
+from .checks import as_table, check
+from .data import LabelledPhotos, Sample, find_photos
+from .duplicates import near_identical_groups
+from .errors import DataError
+from .fit import Task, Trainer, save_classifier
+from .measure import Metrics, measure
+from .network import EMBEDDING_LAYER, FEATURES_LAYER, part_of
+from .pixels import PixelStore
+from .progress import say
+from .report import write_report
+from .run_folder import (
+    CLASSES,
+    METRICS,
+    SPLIT,
+    Run,
+    Settings,
+    create_run,
+    open_run,
+    remove_state,
+    write_json,
+)
+from .split import TEST, TRAIN, VALID, Split, apply_split, make_split, read_split, write_split
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to.
+
+    Attributes:
+        run: its folder.
+        metrics: of the test part; None where no class was large enough to test.
+    """
+
+    run: Run
+    metrics: Metrics | None
+
+
+def start_training(
+    data: Sequence[Path], folder: Path, settings: Settings, split_file: Path | None = None
+) -> Outcome:
+    """Train a classifier on labelled photos.
+
+    Args:
+        data: folders or one CSV file, see :mod:`imgsim_edge.train.data`.
+        folder: for everything that comes out; must be new or empty.
+        settings: how.
+        split_file: ``split.csv`` of an earlier run on the same photos, to use again.
+
+    Raises:
+        ImgsimError: of the data, the weights or the folder.
+        KeyboardInterrupt: the user stopped it; the best until then is in the folder.
+    """
+    configure(settings.threads, settings.seed)
+    found = find_photos(data)
+    known = read_split(split_file) if split_file else None
+    run = create_run(folder, data, settings)
+    store = PixelStore(found.samples, settings.image_size, settings.threads)
+    decoded = store.decode(run.state_folder)
+    groups = near_identical_groups(decoded.thumbnails)
+    say(as_table(check(found, decoded, groups)))
+    kept = np.asarray([i for i in range(len(found.samples)) if i not in decoded.failures])
+    samples = [found.samples[i] for i in kept]
+    part = (
+        apply_split(known, samples, groups[kept])
+        if known
+        else make_split([sample.label for sample in samples], groups[kept], settings.seed)
+    )
+    split = Split(kept[part.train], kept[part.test], kept[part.valid])
+    write_split(run.folder / SPLIT, found.samples, split)
+    write_json(run.folder / CLASSES, sorted({sample.label for sample in samples}))
+    return _train(run, found.samples, store, split)
+
+
+def resume_training(folder: Path) -> Outcome:
+    """Go on with a training that was stopped, from its last checkpoint.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        ImgsimError: as :func:`start_training`; also where the data has changed in a way that the
+            run cannot take: photos gone, or classes added.
+        KeyboardInterrupt: likewise.
+    """
+    run = open_run(folder)
+    classes = run.classes()
+    known = read_split(run.folder / SPLIT)
+    configure(run.settings.threads, run.settings.seed)
+    found = find_photos(run.data)
+    _check_same(run, found, classes, known)
+    part_of_photo = np.asarray([known.get(s.name, ("", ""))[1] for s in found.samples])
+    split = Split(*(np.nonzero(part_of_photo == part)[0] for part in (TRAIN, TEST, VALID)))
+    run.state_folder.mkdir(exist_ok=True)
+    store = PixelStore(found.samples, run.settings.image_size, run.settings.threads)
+    if not store.reuse(run.state_folder):
+        unreadable = store.decode(run.state_folder).failures
+        _check_none_gone(
+            run, [s.name for i, s in enumerate(found.samples) if i in unreadable], known
+        )
+    return _train(run, found.samples, store, split)
+
+
+def _check_same(
+    run: Run, found: LabelledPhotos, classes: Sequence[str], known: dict[str, tuple[str, str]]
+) -> None:
+    if added := sorted(set(found.classes) - set(classes)):
+        raise DataError(
+            f"the data has classes that {run.folder} was not started with: {', '.join(added)} "
+            "(take them away again, or start a new run)"
+        )
+    _check_none_gone(run, set(known) - {sample.name for sample in found.samples}, known)
+
+
+def _check_none_gone(run: Run, names: Iterable[str], known: Iterable[str]) -> None:
+    if gone := sorted(set(names) & set(known)):
+        raise DataError(
+            f"{len(gone)} photos of {run.folder} cannot be read any more, the first is {gone[0]} "
+            "(put them back, or start a new run)"
+        )
+
+
+def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split) -> Outcome:
+    classes = run.classes()
+    number = {name: position for position, name in enumerate(classes)}
+    labels = np.asarray([number.get(sample.label, -1) for sample in samples], dtype=np.intp)
+    counts = ", ".join(f"{len(own)} {name}" for name, own in split.parts().items())
+    say(f"{len(classes)} classes; photos: {counts}")
+    trainer = Trainer(run, Task(store, labels, len(classes), split))
+    try:
+        trained = trainer.train()
+    except KeyboardInterrupt:
+        best = trainer.best_so_far()
+        if best is not None:
+            save_classifier(run, best)
+            say(f"stopped; the best until now is in {run.classifier_path}")
+        say(f"go on with: imgsim-edge train --resume {run.folder}")
+        raise
+    classifier = save_classifier(run, trained)
+    metrics = None
+    if len(split.test):
+        models = {
+            "embedding": part_of(classifier, EMBEDDING_LAYER),
+            "raw features of the backbone": trainer.start_backbone(),
+        }
+        if run.settings.tune_epochs:
+            models["raw features after fine-tuning"] = part_of(classifier, FEATURES_LAYER)
+        metrics = measure(
+            trainer.predict(classifier, split.test, "testing"),
+            labels[split.test],
+            classes,
+            split.test,
+            {name: trainer.predict(own, split.test, "testing") for name, own in models.items()},
+        )
+        write_json(run.folder / METRICS, metrics.to_json())
+        write_report(run, trainer.history(), metrics, samples, split, lambda i: store.read([i])[0])
+    remove_state(run)
+    return Outcome(run, metrics)
