@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ..background import Background
     from ..index import ImageIndex, Match, Query
 
+# One query is no work for NumPy's own threads, but starting them costs a fifth of the command: they
+# spin before they sleep. It counts where NumPy is not loaded yet.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 STDIN = "-"
 
 
@@ -36,10 +40,6 @@ class _Asked:
     name: str
     query: Query
     file: Path | None = None
-
-# One query is no work for NumPy's own threads, but starting them costs a fifth of the command: they
-# spin before they sleep. It counts where NumPy is not loaded yet.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def similar_command(
