@@ -37,7 +37,7 @@ def make_photos(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
         smooth = Image.fromarray(octave).resize((width, height), Image.Resampling.BICUBIC)
         scene += np.asarray(smooth, np.float32) - 128.0
         cell //= 2
-    scene += 2.0 * random.standard_normal((height, width, 1), np.float32)
+    scene += 3.5 * random.standard_normal((height, width, 1), np.float32)
     image = Image.fromarray(scene.clip(0, 255).astype(np.uint8))
     paths = []
     for number in range(count):
