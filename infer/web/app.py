@@ -200,9 +200,15 @@ class Page:
 
     def _answers(self, matches: list[Match]) -> Response:
         photos = {photo.id: photo for photo in self._index.photos([m.id for m in matches])}
+        background = self._index.background()
         return as_json(
             [
-                {**brief(photos[match.id]), "score": round(match.score, 4)}
+                {
+                    **brief(photos[match.id]),
+                    "score": round(match.score, 4),
+                    # The share of random pairs that are at least as similar.
+                    "share": background.share(match.score) if background else None,
+                }
                 for match in matches
                 if match.id in photos
             ]

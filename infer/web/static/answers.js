@@ -6,6 +6,7 @@ const FIRST = 60; // answers that are asked for at first, and how many more each
 const MOST = 500; // answers that the server gives
 const NARROWEST = 0.5; // proportions beyond these are cropped, so that rows stay even
 const WIDEST = 2.4;
+const SHORT = new Intl.NumberFormat("en", { notation: "compact" });
 
 export class Answers {
   #subject = null; // the photo of the collection that was asked for, or the file that was dropped
@@ -200,8 +201,13 @@ function nearest(links, from) {
 function item(match, key) {
   const ratio = match.width / match.height || 1;
   const image = make("img", { src: thumbnail(match), alt: match.name, loading: "lazy", draggable: false });
-  const score = make("span", { className: "score", textContent: match.score.toFixed(2), "aria-label": `score ${match.score.toFixed(2)}` });
+  const score = make("span", { className: "score", textContent: match.score.toFixed(2) });
   const link = make("a", { href: `#/photo/${match.id}`, title: match.name }, image, score);
+  if (match.share) {
+    const pairs = Math.round(1 / match.share);
+    link.title = `${match.name}\n1 random pair of photos in ${pairs.toLocaleString()} is at least as similar`;
+    score.append(make("small", { textContent: ` 1/${SHORT.format(pairs)}` }));
+  }
   link.dataset.id = match.id;
   image.onerror = () => link.classList.add("gone");
   const made = make("li", {}, link);
