@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .catalogue import BLOCK_SLOTS, Catalogue, PhotoRow
+from .catalogue import Catalogue
 from .encoder import Encoder
 from .index import ImageIndex
+from .rows import BLOCK_SLOTS, PhotoRow
+from .writer import Batch
 
 
 def make_photos(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
@@ -61,16 +63,16 @@ def make_index(folder: Path, encoder: Encoder, model: Path | str, count: int) ->
     catalogue = Catalogue.create(folder, encoder.digest, str(model), encoder.dimension)
     random = np.random.default_rng(0)
     with catalogue.writer() as writer:
-        root = writer.root_id(folder / "away")
+        root = writer.add_root(folder / "away", ())
+        (month,) = writer.add_folders(root.id, {"2026/11": False}).values()
         for first in range(0, count, BLOCK_SLOTS):
             ids = range(first, min(first + BLOCK_SLOTS, count))
             vectors = random.standard_normal((len(ids), encoder.dimension)).astype(np.float32)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             rows = [
-                PhotoRow(n, root, f"2026/11/photo-{n}.jpg", 1, 1, bytes(16), 4000, 3000)
-                for n in ids
+                PhotoRow(n, month.id, f"photo-{n}.jpg", 1, 1, bytes(16), 4000, 3000, 0) for n in ids
             ]
-            writer.store(rows, dict(zip(ids, vectors, strict=True)))
+            writer.commit(Batch(photos=rows, vectors=dict(zip(ids, vectors, strict=True))))
     catalogue.close()
     with ImageIndex.open(folder, model) as index:
         index.add()  # finds that the folder is away, and builds the graph

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from .commands import exit_status
 from .errors import ImgsimError
 
 # Where each command lives, in the order of the help. A module is loaded when its command is called,
@@ -28,6 +29,10 @@ COMMANDS = {
     "watch": "imgsim_edge.infer.commands.watch:watch_command",
     "browse": "imgsim_edge.infer.commands.browse:browse_command",
     "info": "imgsim_edge.infer.commands.index:info_command",
+    "forget": "imgsim_edge.infer.commands.upkeep:forget_command",
+    "relocate": "imgsim_edge.infer.commands.upkeep:relocate_command",
+    "verify": "imgsim_edge.infer.commands.upkeep:verify_command",
+    "repair": "imgsim_edge.infer.commands.upkeep:repair_command",
     "embed": "imgsim_edge.infer.commands.embed:embed_command",
     "model": "imgsim_edge.infer.commands.model:model_command",
     "evaluate": "imgsim_edge.infer.commands.evaluate:evaluate_command",
@@ -52,10 +57,10 @@ class _LazyCommands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             # Here, since Typer would end the program without a word, and wait for every thread.
             typer.echo("interrupted", err=True)
-            os._exit(130)
+            os._exit(exit_status(interrupt))
 
 
 app = typer.Typer(cls=_LazyCommands, no_args_is_help=True, pretty_exceptions_enable=False)

@@ -10,10 +10,12 @@ import numpy as np
 from .embed import embed_files
 from .encoder import Encoder, Vectors
 from .errors import UsageError
-from .graph import TARGET_RECALL, Graph, Ids
+from .graph import TARGET_RECALL, Graph
 from .labelled import LabelledPhotos
 from .metrics import RECALL_AT, Retrieval, measure
 from .photo import Pixels
+from .search import Stored
+from .snapshot import Ids
 from .update import Progress, Unread
 
 Step = Callable[[int], None]
@@ -204,15 +206,21 @@ def _through_graph(
     vectors: Vectors, labels: Sequence[str], recall_at: Sequence[int], step: Step
 ) -> GraphEvaluation:
     everything = np.arange(len(vectors), dtype=np.int64)
-    graph = Graph.build(everything, vectors)
+    graph = Graph.build(Stored.of_arrays(everything, vectors))
     count = min(ANSWERS, len(vectors) - 1)
 
     def first(queries: Ids) -> Ids:
         # One more, since a stored photo finds itself; where it did not, the last goes instead.
-        found = graph.nearest(vectors[queries], count + 1)
-        if found is None:  # an index answers exactly then
-            scores = vectors[queries] @ vectors.T
-            found = np.argsort(-scores, axis=1, kind="stable")[:, : count + 1]
+        answers = graph.nearest(vectors[queries], count + 1)
+        found = np.stack(
+            [
+                # Where the graph cannot tell, an index answers exactly.
+                np.argsort(-(vectors @ vectors[query]), kind="stable")[: count + 1]
+                if answer is None
+                else answer.ids[: count + 1]
+                for query, answer in zip(queries, answers, strict=True)
+            ]
+        )
         itself = found == queries[:, None]
         itself[~itself.any(axis=1), -1] = True
         others: Ids = found[~itself].reshape(len(queries), count)

@@ -8,85 +8,83 @@ Hierarchical Navigable Small World graphs", https://arxiv.org/abs/1603.09320
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from . import search
+from .catalogue import sync_folder
 from .encoder import Vectors
 from .machine import available_cores
+from .rows import GraphRecord
+from .search import SCORE_SLACK, Chunk, Nearest, Stored
+from .snapshot import Ids, Snapshot
 
 # Of unit vectors the inner product is the cosine. hnswlib's own "cosine" would normalise them once
 # more, and then the graph's scores would differ from the exact search's in the last digits.
 SPACE = "ip"
 LINKS = 16  # M: neighbours of a node; its level-0 links take 8 · M bytes
 BUILD_EFFORT = 200  # ef_construction: candidates looked at when a node is added
-SEARCH_EFFORTS = (
-    32,
-    64,
-    128,
-    256,
-    512,
-)  # ef: candidates looked at by a query; the first that suffices
+BUILD_PART = 2048  # vectors added at once: between two parts, Ctrl-C is heard
+SEARCH_EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # ef: the first that suffices
 TARGET_RECALL = 0.99  # of the exact ten nearest; below it, queries are answered exactly
 RECALL_AT = 10
 RECALL_SAMPLE = 200  # stored vectors whose neighbours are compared with the exact ones
 PERTURBATION = 0.1  # length of the noise added to half of them: queries are rarely stored vectors
+DEAD_SHARE = 4  # the graph is built anew when more than one of so many of its elements is deleted
 
-Ids = NDArray[np.int64]
+_WIDEST = 16  # a query whose k-th score is shared is asked again for at most some 4 · 16 · k
+NONE: Ids = np.empty(0, dtype=np.int64)
+
+GraphProgress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class GraphRecord:
-    """What the catalogue knows of the graph's file.
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """What the catalogue has that a graph has not, and the other way round.
 
     Attributes:
-        file: its name inside the index folder.
-        digest: BLAKE2b (128 bits, hexadecimal) of its bytes.
-        generation: of the catalogue whose vectors it holds.
-        count: how many vectors it holds.
-        effort: ``ef`` for queries.
-        recall: share of the exact ten nearest that it found with that ``ef``, on itself.
+        gone: int64, shape = (g,): ids whose vector in the graph is not, or no longer, theirs.
+        ids: int64, shape = (n,), in rising order: photos that are new or have another vector.
+        vectors: float32, shape = (n, dimension).
     """
 
-    file: str
-    digest: str
-    generation: int
-    count: int
-    effort: int
-    recall: float
+    gone: Ids
+    ids: Ids
+    vectors: Vectors
+
+    def __len__(self) -> int:
+        return len(np.union1d(self.gone, self.ids))
 
 
 class Graph:
-    """A graph in memory. Queries may run in several threads at once."""
+    """A graph in memory. Queries may run in several threads at once, but not beside a change."""
 
-    def __init__(self, index: Any, effort: int, recall: float) -> None:
+    def __init__(self, index: Any, effort: int = SEARCH_EFFORTS[0], recall: float = 0.0) -> None:
         self._index = index
-        self._index.set_ef(effort)
-        self.effort = effort
-        self.recall = recall
+        self._tell(effort, recall)
 
     @classmethod
-    def build(cls, ids: Ids, vectors: Vectors) -> Graph:
-        """Build a graph and measure the smallest ``ef`` that reaches the target recall.
-
-        Args:
-            ids: shape = (n,), what a query answers with.
-            vectors: float32, shape = (n, dimension).
-        """
+    def build(cls, stored: Stored, progress: GraphProgress | None = None) -> Graph:
+        """Build a graph of all vectors and measure it; see :meth:`tune`."""
         import hnswlib
 
-        index = hnswlib.Index(space=SPACE, dim=vectors.shape[1])
+        index = hnswlib.Index(space=SPACE, dim=stored.dimension)
         index.init_index(
-            len(ids), M=LINKS, ef_construction=BUILD_EFFORT, allow_replace_deleted=True
+            max(stored.count, 1),
+            M=LINKS,
+            ef_construction=BUILD_EFFORT,
+            allow_replace_deleted=True,
         )
-        index.add_items(vectors, ids, num_threads=available_cores())
-        graph = cls(index, SEARCH_EFFORTS[0], 0.0)
-        graph._tune(ids, vectors)
+        graph = cls(index)
+        graph._add(stored.chunks(), stored.count, progress)
+        graph.tune(stored)
         return graph
 
     @classmethod
@@ -96,13 +94,186 @@ class Graph:
 
         path = folder / record.file
         try:
-            if _file_digest(path) != record.digest:
+            if path.parent != folder or file_digest(path) != record.digest:
                 return None
-        except OSError:
+            index = hnswlib.Index(space=SPACE, dim=dimension)
+            index.load_index(str(path), allow_replace_deleted=True)
+        except (OSError, RuntimeError):
             return None
-        index = hnswlib.Index(space=SPACE, dim=dimension)
-        index.load_index(str(path), allow_replace_deleted=True)
         return cls(index, record.effort, record.recall)
+
+    @property
+    def count(self) -> int:
+        """How many elements it has, deleted ones among them."""
+        return int(self._index.get_current_count())
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def nearest(self, queries: Vectors, k: int, gone: Ids = NONE) -> list[Nearest | None]:
+        """Find about the k nearest of each query, nearest first, or more of them.
+
+        The answer to a query is None where the graph cannot tell: where it has fewer than k
+        elements, or where the k-th score is shared by more photos than it looked at.
+
+        Args:
+            queries: float32, shape = (q, dimension).
+            k: at least 1.
+            gone: ids that are no answer.
+        """
+        answers: list[Nearest | None] = [None] * len(queries)
+        open_ = np.arange(len(queries))
+        # hnswlib looks at as many candidates as are asked for, so that asking for more than k
+        # keeps the recall that was measured at ten also where k is larger.
+        wanted = max(k + 1, self.effort * k // RECALL_AT if k > RECALL_AT else 0)
+        wanted = min(wanted + min(len(gone), k), self.count)
+        while len(open_) and wanted >= k:
+            threads = 1 if len(open_) == 1 else available_cores()
+            try:
+                labels, distances = self._index.knn_query(
+                    queries[open_], wanted, num_threads=threads
+                )
+            except RuntimeError:  # fewer than that could be reached
+                break
+            ids = np.asarray(labels, dtype=np.int64)
+            keep = np.isin(ids, gone, invert=True) if len(gone) else np.ones(ids.shape, dtype=bool)
+            settled = np.zeros(len(open_), dtype=bool)
+            for row, query in enumerate(open_.tolist()):
+                scores = 1.0 - distances[row]
+                kept = scores[keep[row]]
+                settled[row] = wanted == self.count or (
+                    len(kept) >= k and kept[k - 1] > scores[-1] + SCORE_SLACK
+                )
+                if settled[row]:
+                    found = ids[row][keep[row]]
+                    answers[query] = Nearest(found, self._vectors(found))
+            open_ = open_[~settled]
+            if wanted > _WIDEST * k + len(gone):
+                break
+            wanted = min(4 * wanted, self.count)
+        return answers
+
+    def _vectors(self, ids: Ids) -> Vectors:
+        return np.asarray(self._index.get_items(ids, return_type="numpy"), dtype=np.float32)
+
+    def holding(self, ids: Ids) -> tuple[Ids, Vectors]:
+        """Tell which of some ids it holds alive, and their vectors."""
+        try:
+            return ids, self._vectors(ids)
+        except RuntimeError:  # one of them is not there, or deleted
+            pass
+        held, vectors = [], []
+        for number in ids.tolist():
+            try:
+                vectors.append(self._vectors(np.array([number]))[0])
+            except RuntimeError:
+                continue
+            held.append(number)
+        empty = np.empty((0, self._index.dim), np.float32)
+        return np.array(held, dtype=np.int64), np.stack(vectors) if vectors else empty
+
+    def changes(self, snapshot: Snapshot, since: int) -> Changes:
+        """Compare with the blocks of a catalogue that changed after a generation."""
+        gone: list[Ids] = [np.empty(0, np.int64)]
+        ids: list[Ids] = [np.empty(0, np.int64)]
+        vectors = [np.empty((0, snapshot.header().dimension), np.float32)]
+        for block in snapshot.blocks(since=since):
+            slots = np.arange(len(block.live))
+            held, old = self.holding(slots + block.first)
+            here = held - block.first
+            same = np.zeros(len(slots), dtype=bool)
+            same[here] = block.live[here] & (block.vectors[here] == old).all(axis=1)
+            fresh = np.flatnonzero(block.live & ~same)
+            gone.append(held[~same[here]])
+            ids.append(fresh + block.first)
+            vectors.append(block.vectors[fresh])
+        return Changes(np.concatenate(gone), np.concatenate(ids), np.concatenate(vectors))
+
+    # --- changing --------------------------------------------------------------------------------
+
+    def apply(self, changes: Changes, stored: Stored, progress: GraphProgress | None) -> bool:
+        """Follow the catalogue and measure again; False where building anew is the better way."""
+        live = stored.count
+        elements = max(self.count, live)
+        if (elements - live) * DEAD_SHARE > elements:
+            return False
+        replaced = np.isin(changes.ids, changes.gone)
+        for number in np.setdiff1d(changes.gone, changes.ids).tolist():
+            self._index.mark_deleted(number)
+        # An id that was deleted before and is in use again must take its own element: given
+        # another one, hnswlib would lose track of it when the first is reused.
+        for place in np.flatnonzero(~replaced).tolist():
+            try:
+                self._index.unmark_deleted(int(changes.ids[place]))
+            except RuntimeError:  # not there, or not deleted
+                continue
+            replaced[place] = True
+        if replaced.any():
+            self._index.add_items(changes.vectors[replaced], changes.ids[replaced], num_threads=1)
+        new, vectors = changes.ids[~replaced], changes.vectors[~replaced]
+        dead = self.count - (live - len(new))
+        self._index.resize_index(max(elements, self._index.get_max_elements()))
+        # Deleted elements are reused by one thread; beyond them all threads may add.
+        self._add([Chunk(new[:dead], vectors[:dead], 0)], len(new), None, reuse=True)
+        self._add([Chunk(new[dead:], vectors[dead:], 0)], len(new), progress)
+        self.tune(stored)
+        return True
+
+    def _add(
+        self,
+        chunks: Iterable[Chunk],
+        total: int,
+        progress: GraphProgress | None,
+        reuse: bool = False,
+    ) -> None:
+        done = 0
+        for chunk in chunks:
+            for first in range(0, len(chunk.ids), BUILD_PART):
+                part = slice(first, first + BUILD_PART)
+                self._index.add_items(
+                    chunk.vectors[part],
+                    chunk.ids[part],
+                    num_threads=1 if reuse else available_cores(),
+                    replace_deleted=reuse,
+                )
+                done += len(chunk.ids[part])
+                if progress:
+                    progress(done, total)
+
+    def tune(self, stored: Stored) -> None:
+        """Find the smallest ``ef`` that reaches the target recall, on a sample of the vectors.
+
+        Half of the sample is moved a little, since queries are rarely stored vectors.
+        """
+        count = stored.count
+        sample = search.sample(stored, RECALL_SAMPLE)
+        if not len(sample):
+            self._tell(SEARCH_EFFORTS[0], 1.0)
+            return
+        random = np.random.default_rng(0)
+        noise = random.standard_normal(sample.shape).astype(np.float32)
+        noise *= PERTURBATION / np.linalg.norm(noise, axis=1, keepdims=True)
+        sample[::2] += noise[::2]
+        k = min(RECALL_AT, count)
+        # Equal scores are equally right, so what counts is reaching the k-th best one.
+        kth = [
+            np.partition(found.vectors @ query, -k)[-k] - SCORE_SLACK
+            for query, found in zip(sample, search.nearest(sample, k, stored.chunks()), strict=True)
+        ]
+        for effort in SEARCH_EFFORTS:
+            self._tell(effort, 0.0)
+            right = [
+                (np.sort(found.vectors @ query)[-k:] >= floor).mean() if found else 0.0
+                for query, found, floor in zip(sample, self.nearest(sample, k), kth, strict=True)
+            ]
+            self.recall = float(np.mean(right))
+            if self.recall >= TARGET_RECALL:
+                return
+
+    def _tell(self, effort: int, recall: float) -> None:
+        self.effort, self.recall = effort, recall
+        self._index.set_ef(effort)
+
+    # --- the file --------------------------------------------------------------------------------
 
     def publish(self, folder: Path, generation: int) -> GraphRecord:
         """Write the graph to the index folder, so that it is there whole or not at all.
@@ -115,78 +286,23 @@ class Graph:
         try:
             self._index.save_index(str(temporary))
             # hnswlib reports no error when the disk is full: only the size tells.
-            if temporary.stat().st_size != self._index.index_file_size():
-                raise OSError(28, "No space left on device")
-            with temporary.open("rb") as written:
+            size = temporary.stat().st_size
+            if size != self._index.index_file_size():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
-            digest = _file_digest(temporary)
+            digest = file_digest(temporary)
             temporary.replace(folder / file)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(folder)
-        return GraphRecord(
-            file, digest, generation, self._index.get_current_count(), self.effort, self.recall
-        )
-
-    def nearest(self, queries: Vectors, k: int) -> Ids | None:
-        """Find the ids of about the k nearest; None where the graph cannot give k.
-
-        Args:
-            queries: float32, shape = (q, dimension).
-            k: at least 1.
-
-        Returns:
-            int64, shape = (q, k), nearest first.
-        """
-        if k > self._index.get_current_count():
-            return None
-        self._index.set_ef(max(self.effort, k))
-        try:
-            labels, _ = self._index.knn_query(queries, k)
-        except RuntimeError:  # fewer than k could be reached
-            return None
-        return np.asarray(labels, dtype=np.int64)
-
-    def vectors(self, ids: Ids) -> Vectors:
-        """Give back stored vectors: float32, shape = (len(ids), dimension)."""
-        return np.asarray(self._index.get_items(ids, return_type="numpy"), dtype=np.float32)
-
-    def _tune(self, ids: Ids, vectors: Vectors) -> None:
-        random = np.random.default_rng(0)
-        sample = vectors[random.permutation(len(ids))[:RECALL_SAMPLE]].copy()
-        noise = random.standard_normal(sample.shape).astype(np.float32)
-        noise *= PERTURBATION / np.linalg.norm(noise, axis=1, keepdims=True)
-        sample[::2] += noise[::2]
-        k = min(RECALL_AT, len(ids))
-        scores = sample @ vectors.T
-        # Equal scores are equally right, so what counts is reaching the k-th best one.
-        kth = np.partition(scores, -k, axis=1)[:, -k] - 1e-6
-        position = np.empty(int(ids.max()) + 1, dtype=np.int64)
-        position[ids] = np.arange(len(ids))
-        for effort in SEARCH_EFFORTS:
-            self.effort, self.recall = effort, 0.0
-            found = self.nearest(sample, k)
-            if found is None:
-                continue
-            right = np.take_along_axis(scores, position[found], axis=1) >= kth[:, None]
-            self.recall = float(right.mean())
-            if self.recall >= TARGET_RECALL:
-                return
+        sync_folder(folder)
+        return GraphRecord(file, digest, size, generation, self.count, self.effort, self.recall)
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Hash a file's bytes (BLAKE2b, 128 bits, hexadecimal)."""
     hasher = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             hasher.update(chunk)
     return hasher.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder survive a power loss, where the platform has a way to."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -6,121 +6,40 @@ The command line uses this and nothing below it.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from .background import SAMPLE as BACKGROUND_SAMPLE
 from .background import Background
-from .catalogue import Catalogue, PhotoRow, Snapshot, Writer
+from .catalogue import Catalogue
 from .encoder import Encoder, Vectors
 from .errors import IndexMismatchError, IndexMissingError, UsageError
-from .graph import TARGET_RECALL, Graph, GraphRecord, Ids
-from .photo import load_photo, photo_from_array, photo_from_image
-from .search import all_vectors, exact_nearest
+from .matches import IndexedPhoto as IndexedPhoto
+from .matches import IndexInfo as IndexInfo
+from .matches import Match as Match
+from .matches import Neighbours as Neighbours
+from .query import names_of, query_vectors
+from .rows import BLOCK_SLOTS, DamagedRowError, PhotoRow, vector_checksum
+from .search import Nearest, Stored, all_vectors, sample
+from .searcher import Searcher
+from .snapshot import Ids, Snapshot
 
 if TYPE_CHECKING:
+    from .query import Query
     from .update import AddReport, Progress
+    from .verify import Finding
+    from .writer import Writer
 
-Query = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
-_JOIN_PART = 1024  # photos of a self-join that are asked for at once
-_BACKGROUND_KEYS = "background."  # of the header entries that hold the sample of random pairs
+_BACKGROUND = "background"  # the note that holds the sample of random pairs
+_BACKGROUND_COUNT = "background photos"  # the note that tells of how many photos it was taken
 _REFRESH_AT = 1.5  # times as many photos as when it was taken, or as few
-_GRAPH_KEYS = "graph."  # of the header entries that describe the graph's file
-
-
-@dataclass(frozen=True)
-class Match:
-    """One answer to a query.
-
-    Attributes:
-        rank: 1 for the most similar photo.
-        score: cosine similarity in [−1, 1]; 1 is the same direction.
-        path: of the photo.
-        width: of the upright photo in pixels.
-        height: likewise.
-        id: of the photo in the index; it stays while the photo does.
-    """
-
-    rank: int
-    score: float
-    path: Path
-    width: int
-    height: int
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedPhoto:
-    """One photo that an index can find.
-
-    Attributes:
-        id: a small whole number, the photo's as long as it stays in the index.
-        path: of its file.
-        size: of the file in bytes, when it was indexed.
-        mtime_ns: time of the file's last change then, in nanoseconds since 1970.
-        digest: BLAKE2b (128 bits) of the file's bytes.
-        width: of the upright photo in pixels.
-        height: likewise.
-    """
-
-    id: int
-    path: Path
-    size: int
-    mtime_ns: int
-    digest: bytes
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The nearest photos of some photos, a part of a self-join.
-
-    Attributes:
-        ids: int64, shape = (n,): the photos.
-        neighbours: int64, shape = (n, k): their nearest others, the best first, −1 where there are
-            fewer than k.
-        scores: float32, shape = (n, k): cosine similarities in [−1, 1], −inf where there is none.
-    """
-
-    ids: Ids
-    neighbours: Ids
-    scores: Vectors
-
-
-@dataclass(frozen=True)
-class IndexInfo:
-    """What an index holds.
-
-    Attributes:
-        folder: where it lies.
-        photos: how many can be found.
-        unreadable: how many files could not be read as photos.
-        roots: the folders that were indexed.
-        away: those of them that are not there now.
-        model: name or path of the encoder.
-        encoder_digest: identity of the encoder.
-        dimension: length of a vector.
-        bytes: size of all files of the index.
-        graph: what is known of the graph, None where there is none or it is out of date.
-    """
-
-    folder: Path
-    photos: int
-    unreadable: int
-    roots: list[Path]
-    away: list[Path]
-    model: str
-    encoder_digest: str
-    dimension: int
-    bytes: int
-    graph: GraphRecord | None
+_JOIN_PART = 1024  # photos of a self-join that are asked for at once
 
 
 def default_folder() -> Path:
@@ -136,8 +55,15 @@ def default_folder() -> Path:
 class ImageIndex:
     """An index of photos in a folder of its own. Make one with :meth:`open` or :meth:`create`.
 
-    Searching is safe from several threads, and beside another process that adds. Adding is for one
-    thread of one process at a time (another is told so by IndexBusyError).
+    Everything that reads (searching, looking, :meth:`verify`) may be done from several threads at
+    once, and beside one writer in this or another process: each answer is of one committed state.
+    What writes (:meth:`add`, :meth:`remove`, :meth:`forget`, :meth:`relocate`,
+    :meth:`mark_distinct`, :meth:`repair`) is for one thread of one process at a time; another one
+    gets an IndexBusyError at once. Whatever interrupts a writer, what it had committed stays and
+    nothing else.
+
+    Any method may raise IndexDamagedError where what it reads is not what was written, and
+    IndexBusyError where another process kept the catalogue to itself for half a minute.
     """
 
     def __init__(self, catalogue: Catalogue, model: Path | str | None = None) -> None:
@@ -146,9 +72,8 @@ class ImageIndex:
         self._model = model
         self._encoder: Encoder | None = None  # quickest for one photo: a call uses every core
         self._adds_with: Encoder | None = None  # quickest for many: called once for each core
-        self._graph: Graph | None = None
-        self._graph_generation = -1
-        self._queries = 0
+        self._encoder_lock = threading.Lock()
+        self._searcher = Searcher(catalogue.folder)
         with catalogue.snapshot() as snapshot:
             self._made_by = snapshot.header()  # an index keeps its encoder for life
         if model is not None:
@@ -158,7 +83,7 @@ class ImageIndex:
 
     @classmethod
     def open(cls, folder: Path | str | None = None, model: Path | str | None = None) -> ImageIndex:
-        """Open an existing index.
+        """Open an existing index. One of an older format is brought to the present one.
 
         Args:
             folder: where it lies; the default place where None.
@@ -193,6 +118,25 @@ class ImageIndex:
             index._adds_with = encoder
             return index
 
+    @staticmethod
+    def repair(folder: Path | str | None = None) -> list[Finding]:
+        """Rebuild what can be rebuilt of a damaged index, and say what cannot.
+
+        Every photo whose row and vector are proven by their checksums is kept. The next
+        :meth:`add` looks at every file again and takes in what was lost. The damaged catalogue is
+        kept beside the new one where anything was.
+
+        Returns:
+            what was found and done; empty where nothing was wrong.
+
+        Raises:
+            IndexDamagedError: it cannot even be told which encoder made the index.
+            IndexMissingError, IndexBusyError, UsageError: as elsewhere.
+        """
+        from .repair import repair
+
+        return repair(Path(folder) if folder else default_folder())
+
     def close(self) -> None:
         """Release the index's files."""
         self._catalogue.close()
@@ -211,9 +155,10 @@ class ImageIndex:
             EncoderError: its file is gone or damaged.
             IndexMismatchError: the file holds another encoder by now.
         """
-        if self._encoder is None:
-            self._encoder = self._load_encoder()
-        return self._encoder
+        with self._encoder_lock:
+            if self._encoder is None:
+                self._encoder = self._load_encoder()
+            return self._encoder
 
     def _adding_encoder(self) -> Encoder:
         if self._adds_with is None:
@@ -231,7 +176,7 @@ class ImageIndex:
             )
         return encoder
 
-    # --- adding ----------------------------------------------------------------------------------
+    # --- changing --------------------------------------------------------------------------------
 
     def add(
         self,
@@ -240,12 +185,17 @@ class ImageIndex:
         threads: int | None = None,
         *,
         allow_empty: bool = False,
+        graph_progress: Progress | None = None,
+        exclude: Sequence[str] | None = None,
+        retry: bool = False,
     ) -> AddReport:
         """Bring the index up to date with folders of photos, or with single files.
 
-        Only files that are new or whose size or time changed are read. Photos whose files are gone
-        leave the index, but a folder that is missing or empty never empties it. Work is committed
+        Only files that are new or whose size or time changed are read, and only those with new
+        content are decoded. Photos whose files are gone leave the index; a root folder that is
+        missing or empty, or a mount point with nothing mounted, empties nothing. Work is committed
         batch by batch: whatever ends this call, what was committed stays, and the next goes on.
+        At the end the graph is brought up to date.
 
         Args:
             paths: folders, each with everything below it, and single files inside folders that are
@@ -254,27 +204,41 @@ class ImageIndex:
             progress: called with (files done, files to do) after every batch.
             threads: how many photos are worked on at once; one for each core by default.
             allow_empty: a new folder may be without photos yet: it is remembered.
+            graph_progress: called with (vectors done, vectors to do) while the graph is built.
+            exclude: patterns of what is passed over below the roots of ``paths`` from now on (see
+                ``ignore``); what was said before counts where None.
+            retry: also try files again that failed before and have not changed.
 
         Raises:
-            UsageError: a folder is no folder and unknown, or none of them holds a photo.
-            IndexBusyError: another process is adding.
+            UsageError: a folder is no folder and unknown, or none of them holds a photo; or the
+                disk is full.
+            IndexBusyError: another process is writing.
             EncoderError: the encoder fails.
         """
-        from .update import Update  # here, since a query needs neither it nor thread pools
+        from .follow import follow
+        from .update import Update
 
         with self._catalogue.writer() as writer:
-            update = Update(writer, self._adding_encoder, progress, threads, allow_empty)
-            for path in writer.roots().values() if paths is None else paths:
-                update.take(Path(os.path.realpath(path)))
-            self._refresh_background(writer)
-            self._publish_graph(writer)
+            update = Update(
+                writer,
+                self._adding_encoder,
+                progress,
+                threads,
+                allow_empty=allow_empty,
+                retry=retry,
+            )
+            known = [root.path for root in writer.roots().values()]
+            wanted = known if paths is None else [Path(os.path.realpath(path)) for path in paths]
+            update.run(wanted, exclude)
+            _refresh_background(writer)
+            follow(writer, self.folder, graph_progress)
         return update.report
 
     def remove(self, paths: Sequence[Path | str]) -> int:
         """Take photos out of the index, by their files or by folders above them.
 
         The files themselves are not touched; where they still exist, the next :meth:`add` of their
-        folder finds them again.
+        folder finds them again. All leave in one commit.
 
         Returns:
             how many photos left.
@@ -282,46 +246,106 @@ class ImageIndex:
         Raises:
             IndexBusyError: another process is writing.
         """
+        from .follow import follow
+        from .writer import Batch
+
         with self._catalogue.writer() as writer:
-            roots = writer.roots()
-            tops = [Path(os.path.realpath(path)) for path in paths]
-            gone = [
-                photo.id
-                for photo in writer.photos()
-                if any((roots[photo.root] / photo.path).is_relative_to(top) for top in tops)
-            ]
-            writer.remove(gone)
-            self._publish_graph(writer)
+            gone = {
+                number
+                for path in paths
+                for name in names_of(Path(path))
+                for number in writer.ids_below(name).tolist()
+            }
+            if gone:
+                writer.commit(Batch(gone=sorted(gone)))
+                follow(writer, self.folder)
         return len(gone)
 
-    def _refresh_background(self, writer: Writer) -> None:
-        """Sample random pairs anew when the collection has become another in size."""
-        count = writer.counts()[0]
-        sampled = writer.settings(_BACKGROUND_KEYS).get(f"{_BACKGROUND_KEYS}photos")
-        fits = (
-            isinstance(sampled, int) and sampled <= count * _REFRESH_AT <= sampled * _REFRESH_AT**2
-        )
-        if count >= 2 and not fits:
-            text = Background.of(all_vectors(writer)[1]).to_text()
-            writer.set({f"{_BACKGROUND_KEYS}photos": count, f"{_BACKGROUND_KEYS}sample": text})
+    def forget(self, root: Path | str) -> int:
+        """Forget a root folder with all its photos, in one commit. Its files are not touched.
 
-    def _publish_graph(self, writer: Writer) -> None:
-        header = writer.header()
-        record = _graph_record(writer)
-        if record and record.generation == header.generation:
-            return
-        ids, vectors = all_vectors(writer)
-        if not len(ids):
-            return
-        graph = Graph.build(ids, vectors)
-        try:
-            fresh = graph.publish(self.folder, header.generation)
-        except OSError:
-            return  # the graph is a cache: without it every query is answered exactly
-        writer.set({f"{_GRAPH_KEYS}{key}": value for key, value in asdict(fresh).items()})
-        for old in self.folder.glob("graph-*.hnsw"):
-            if old.name != fresh.file:
-                old.unlink(missing_ok=True)
+        Returns:
+            how many photos left.
+
+        Raises:
+            UsageError: it is no root folder of this index.
+            IndexBusyError: another process is writing.
+        """
+        from .follow import follow
+
+        with self._catalogue.writer() as writer:
+            roots = {known.path: known.id for known in writer.roots().values()}
+            named = [name for name in names_of(Path(root)) if name in roots]
+            if not named:
+                listed = ", ".join(map(str, roots)) or "none"
+                raise UsageError(f"{root} is no folder that was indexed (these were: {listed})")
+            count = writer.forget(roots[named[0]])
+            follow(writer, self.folder)
+        return count
+
+    def relocate(self, old: Path | str, new: Path | str) -> list[Path]:
+        """Tell the index that a library has moved, in one commit. No photo is read.
+
+        Args:
+            old: where it was: a root folder, or a folder above some.
+            new: where it is.
+
+        Returns:
+            the new paths of the roots that moved.
+
+        Raises:
+            UsageError: no root was there, or the new place is not there or overlaps another root.
+            IndexBusyError: another process is writing.
+        """
+        target = Path(os.path.realpath(new))
+        if not target.is_dir():
+            raise UsageError(f"{new} is no folder: name the place where the photos are now")
+        with self._catalogue.writer() as writer:
+            roots = writer.roots().values()
+            for source in names_of(Path(old)):
+                moved = {
+                    root.id: target / root.path.relative_to(source)
+                    for root in roots
+                    if root.path.is_relative_to(source)
+                }
+                if moved:
+                    break
+            else:
+                listed = ", ".join(str(root.path) for root in roots) or "none"
+                raise UsageError(f"no folder that was indexed is in {old} (these were: {listed})")
+            for other in roots:
+                for place in moved.values() if other.id not in moved else ():
+                    if other.path.is_relative_to(place) or place.is_relative_to(other.path):
+                        raise UsageError(
+                            f"{place} overlaps {other.path}, which was indexed too: "
+                            "forget one of them first"
+                        )
+            writer.relocate(moved)
+        return list(moved.values())
+
+    def mark_distinct(self, digests: Iterable[bytes], *, forget: bool = False) -> None:
+        """Remember that photos are no copies of one another, whatever their pictures look like.
+
+        The judgement is about contents: it stays when files are moved, and goes when they change.
+
+        Args:
+            digests: content digests of the photos; every pair of them is meant.
+            forget: take the judgement back.
+
+        Raises:
+            IndexBusyError: another process is writing.
+        """
+        pairs = list(combinations(sorted(set(digests)), 2))
+        with self._catalogue.writer() as writer:
+            if forget:
+                writer.remove_distinct(pairs)
+            else:
+                writer.add_distinct(pairs)
+
+    def distinct_pairs(self) -> set[tuple[bytes, bytes]]:
+        """Read the pairs of content digests, the lower first, that were marked as distinct."""
+        with self._catalogue.snapshot() as snapshot:
+            return snapshot.distinct_pairs()
 
     # --- searching -------------------------------------------------------------------------------
 
@@ -353,7 +377,6 @@ class ImageIndex:
         Raises:
             PhotoError: the query is no photo.
             EncoderError, IndexMismatchError: as for :attr:`encoder`.
-            IndexDamagedError: the catalogue is damaged.
         """
         return self.similar_many(
             [query], k, exact=exact, within=within, min_score=min_score, omit=omit
@@ -373,19 +396,17 @@ class ImageIndex:
         if k < 1:
             raise UsageError(f"the number of answers must be at least 1, not {k}")
         with self._catalogue.snapshot() as snapshot:
-            vectors, own = self._query_vectors(queries, snapshot)
-            only = None if within is None else _ids_below(Path(os.path.realpath(within)), snapshot)
-            wanted = k + 1 + len(omit)
-            finalists = None
-            if not exact and only is None:
-                finalists = self._from_graph(vectors, wanted, snapshot)
-            if finalists is None:
-                finalists = exact_nearest(vectors, wanted, snapshot, only)
-            self._queries += 1
-            roots = snapshot.roots()
+            asked = query_vectors(queries, snapshot, lambda: self.encoder)
+            found = self._searcher.nearest(
+                asked.vectors,
+                k + 1 + len(omit),
+                snapshot,
+                exact=exact,
+                only=None if within is None else _only(within, snapshot),
+            )
             answers = [
-                _matches(vector, ids, stored, {itself, *omit}, k, snapshot, roots)
-                for vector, (ids, stored), itself in zip(vectors, finalists, own, strict=True)
+                _matches(vector, nearest, {itself, *omit}, k, snapshot)
+                for vector, nearest, itself in zip(asked.vectors, found, asked.ids, strict=True)
             ]
         if min_score is None:
             return answers
@@ -398,7 +419,7 @@ class ImageIndex:
         :meth:`similar`.
         """
         with self._catalogue.snapshot() as snapshot:
-            return self._query_vectors(queries, snapshot)[0]
+            return query_vectors(queries, snapshot, lambda: self.encoder).vectors
 
     def neighbours(
         self, k: int = 10, *, exact: bool = False, within: Path | str | None = None
@@ -414,71 +435,15 @@ class ImageIndex:
             within: only photos below this folder, on both sides.
         """
         with self._catalogue.snapshot() as snapshot:
-            only = None if within is None else _ids_below(Path(os.path.realpath(within)), snapshot)
+            only = None if within is None else _only(within, snapshot)
             ids, vectors = all_vectors(snapshot)
             if only is not None:
-                mine = np.isin(ids, only)
+                mine = np.isin(ids, np.flatnonzero(only))
                 ids, vectors = ids[mine], vectors[mine]
             for first in range(0, len(ids), _JOIN_PART):
                 part, queries = ids[first : first + _JOIN_PART], vectors[first : first + _JOIN_PART]
-                self._queries += len(part)
-                finalists = None
-                if not exact and only is None:
-                    finalists = self._from_graph(queries, k + 1, snapshot)
-                if finalists is None:
-                    finalists = exact_nearest(queries, k + 1, snapshot, only)
-                yield _joined(part, queries, finalists, k)
-
-    def _query_vectors(
-        self, queries: Sequence[Query], snapshot: Snapshot
-    ) -> tuple[Vectors, list[int | None]]:
-        """Find or compute the queries' vectors, and their ids where they are in the index."""
-        dimension = snapshot.header().dimension
-        vectors = np.empty((len(queries), dimension), dtype=np.float32)
-        own: list[int | None] = [None] * len(queries)
-        pixels, places = [], []
-        for place, query in enumerate(queries):
-            if isinstance(query, np.ndarray) and query.ndim == 1:
-                vectors[place] = _unit(query, dimension)
-                continue
-            if isinstance(query, (str, Path)):
-                row = _indexed(Path(query), snapshot)
-                if row is not None:
-                    own[place] = row.id
-                    vectors[place] = snapshot.vector(row.id)
-                    continue
-            size = self.encoder.image_size
-            if isinstance(query, np.ndarray):
-                photo = photo_from_array(query, size)
-            elif isinstance(query, Image.Image):
-                photo = photo_from_image(query, size)
-            else:
-                photo = load_photo(query, size)
-            pixels.append(photo.pixels)
-            places.append(place)
-        if pixels:
-            vectors[places] = self.encoder.encode(np.stack(pixels))
-        return vectors, own
-
-    def _from_graph(
-        self, vectors: Vectors, k: int, snapshot: Snapshot
-    ) -> list[tuple[Ids, Vectors]] | None:
-        """Ask the graph; None where the exact search has to answer."""
-        generation = snapshot.header().generation
-        if generation != self._graph_generation:
-            if not self._queries:
-                return None  # for one query, reading all vectors is quicker than loading the graph
-            record = _graph_record(snapshot)
-            self._graph = None
-            if record and record.generation == generation and record.recall >= TARGET_RECALL:
-                self._graph = Graph.load(self.folder, record, vectors.shape[1])
-            self._graph_generation = generation
-        if self._graph is None:
-            return None
-        found = self._graph.nearest(vectors, k)
-        if found is None:
-            return None
-        return [(ids, self._graph.vectors(ids)) for ids in found]
+                found = self._searcher.nearest(queries, k + 1, snapshot, exact=exact, only=only)
+                yield _joined(part, queries, found, k)
 
     def background(self) -> Background | None:
         """Tell how similar random pairs of this index's photos are; None with fewer than two.
@@ -487,63 +452,18 @@ class ImageIndex:
         or fewer, than when it was taken.
         """
         with self._catalogue.snapshot() as snapshot:
-            text = snapshot.settings(_BACKGROUND_KEYS).get(f"{_BACKGROUND_KEYS}sample")
-        return Background.from_text(str(text)) if text else None
-
-    # --- judgements ------------------------------------------------------------------------------
-
-    def mark_distinct(self, digests: Iterable[bytes], *, forget: bool = False) -> None:
-        """Remember that photos are no copies of one another, whatever their pictures look like.
-
-        The judgement is about contents: it stays when files are moved, and goes when they change.
-
-        Args:
-            digests: content digests of the photos; every pair of them is meant.
-            forget: take the judgement back.
-
-        Raises:
-            IndexBusyError: another process is writing.
-        """
-        pairs = list(combinations(sorted(set(digests)), 2))
-        with self._catalogue.writer() as writer:
-            if forget:
-                writer.remove_distinct(pairs)
-            else:
-                writer.add_distinct(pairs)
-
-    def distinct_pairs(self) -> set[tuple[bytes, bytes]]:
-        """Read the pairs of content digests, the lower first, that were marked as distinct."""
-        with self._catalogue.snapshot() as snapshot:
-            return snapshot.distinct_pairs()
+            text = snapshot.note(_BACKGROUND)
+        return Background.from_text(text.decode()) if text else None
 
     # --- looking ---------------------------------------------------------------------------------
-
-    def info(self) -> IndexInfo:
-        """Tell what the index holds."""
-        with self._catalogue.snapshot() as snapshot:
-            header, roots = snapshot.header(), sorted(snapshot.roots().values())
-            photos, unreadable = snapshot.counts()
-            record = _graph_record(snapshot)
-        return IndexInfo(
-            folder=self.folder,
-            photos=photos,
-            unreadable=unreadable,
-            roots=roots,
-            away=[root for root in roots if not root.is_dir()],
-            model=header.model,
-            encoder_digest=header.encoder_digest,
-            dimension=header.dimension,
-            bytes=sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file()),
-            graph=record if record and record.generation == header.generation else None,
-        )
 
     def find(self, path: Path | str) -> IndexedPhoto | None:
         """Look up the photo of a file; None where the index holds none of that path."""
         with self._catalogue.snapshot() as snapshot:
-            for candidate in _names_of(Path(path)):
+            for candidate in names_of(Path(path)):
                 row = snapshot.find(candidate)
-                if row is not None and row.problem is None:
-                    return _public(row, snapshot.roots())
+                if row is not None:
+                    return _public(row, snapshot)
         return None
 
     def photos(
@@ -557,14 +477,11 @@ class ImageIndex:
             ids: which photos; all where None.
             within: only photos below this folder.
         """
-        top = None if within is None else Path(os.path.realpath(within))
         with self._catalogue.snapshot() as snapshot:
-            roots = snapshot.roots()
+            only = None if within is None else {int(n) for n in _ids_below(within, snapshot)}
             for row in snapshot.photos(ids):
-                if row.problem is None:
-                    photo = _public(row, roots)
-                    if top is None or photo.path.is_relative_to(top):
-                        yield photo
+                if only is None or row.id in only:
+                    yield _public(row, snapshot)
 
     def vectors(self, ids: Sequence[int] | None = None) -> tuple[Ids, Vectors]:
         """Read stored vectors.
@@ -577,11 +494,47 @@ class ImageIndex:
             are not in the index are passed over.
         """
         with self._catalogue.snapshot() as snapshot:
-            every, vectors = all_vectors(snapshot)
-        if ids is None:
-            return every, vectors
-        mine = np.isin(every, np.asarray(ids, dtype=np.int64))
-        return every[mine], vectors[mine]
+            if ids is None:
+                return all_vectors(snapshot)
+            wanted = np.unique(np.asarray(ids, dtype=np.int64))
+            held: list[Ids] = [np.empty(0, np.int64)]
+            vectors: list[Vectors] = [np.empty((0, snapshot.header().dimension), np.float32)]
+            for number in np.unique(wanted // BLOCK_SLOTS).tolist():
+                for block in snapshot.blocks(first=number, count=1):
+                    slots = wanted[wanted // BLOCK_SLOTS == number] - block.first
+                    slots = slots[block.live[slots]]
+                    held.append(slots + block.first)
+                    vectors.append(block.vectors[slots])
+        return np.concatenate(held), np.concatenate(vectors)
+
+    def info(self) -> IndexInfo:
+        """Tell what the index holds."""
+        with self._catalogue.snapshot() as snapshot:
+            header = snapshot.header()
+            roots = sorted(root.path for root in snapshot.roots().values())
+            unreadable = sum(1 for _ in snapshot.unread())
+        return IndexInfo(
+            folder=self.folder,
+            photos=header.photos,
+            unreadable=unreadable,
+            roots=roots,
+            away=[root for root in roots if not root.is_dir()],
+            model=header.model,
+            encoder_digest=header.encoder_digest,
+            dimension=header.dimension,
+            bytes=sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file()),
+            graph=header.graph,
+        )
+
+    def verify(self) -> list[Finding]:
+        """Read everything and check it: every checksum, SQLite's own check, the graph's file.
+
+        Returns:
+            what is wrong; empty where nothing is.
+        """
+        from .verify import verify
+
+        return verify(self._catalogue)
 
     @property
     def generation(self) -> int:
@@ -592,98 +545,72 @@ class ImageIndex:
     def __len__(self) -> int:
         """Count the photos that can be found."""
         with self._catalogue.snapshot() as snapshot:
-            return snapshot.counts()[0]
+            return snapshot.header().photos
 
     def __iter__(self) -> Iterator[Path]:
         """Go through the paths of all photos that can be found, as they are now."""
         return iter([photo.path for photo in self.photos()])
 
 
-def _unit(vector: NDArray[Any], dimension: int) -> Vectors:
-    length = float(np.linalg.norm(vector))
-    if vector.shape != (dimension,) or not np.isfinite(length) or length == 0.0:
-        raise UsageError(
-            f"a vector must be {dimension} finite numbers, not all zero; got shape {vector.shape}"
+def _refresh_background(writer: Writer) -> None:
+    """Sample random pairs anew when the collection has become another in size."""
+    count, sampled = writer.header().photos, int(writer.note(_BACKGROUND_COUNT) or 0)
+    fits = sampled <= count * _REFRESH_AT <= sampled * _REFRESH_AT**2
+    if count >= 2 and not fits:
+        background = Background.of(sample(Stored.of(writer), BACKGROUND_SAMPLE))
+        writer.set_notes(
+            {_BACKGROUND: background.to_text().encode(), _BACKGROUND_COUNT: str(count).encode()}
         )
-    return np.asarray(vector / length, dtype=np.float32)
 
 
-def _indexed(path: Path, snapshot: Snapshot) -> PhotoRow | None:
-    """Find a file in the index, if it is as it was when it was indexed."""
-    for candidate in _names_of(path):
-        row = snapshot.find(candidate)
-        if row is not None and row.problem is None:
-            try:
-                status = path.stat()
-            except OSError:
-                return None
-            same = (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
-            return row if same else None
-    return None
+def _ids_below(folder: Path | str, snapshot: Snapshot) -> Ids:
+    for name in names_of(Path(folder)):
+        ids = snapshot.ids_below(name)
+        if len(ids):
+            return ids
+    return np.empty(0, np.int64)
 
 
-def _names_of(path: Path) -> Iterable[Path]:
-    """Name a file as the catalogue may know it: as it was put, and without symbolic links."""
-    return dict.fromkeys((path.absolute(), Path(os.path.realpath(path))))
+def _only(folder: Path | str, snapshot: Snapshot) -> NDArray[np.bool_]:
+    ids = _ids_below(folder, snapshot)
+    only = np.zeros(int(ids.max(initial=-1)) + 1, dtype=bool)
+    only[ids] = True
+    return only
 
 
-def _ids_below(folder: Path, snapshot: Snapshot) -> Ids:
-    roots = snapshot.roots()
-    found = (p.id for p in snapshot.photos() if (roots[p.root] / p.path).is_relative_to(folder))
-    return np.fromiter(found, np.int64)
-
-
-def _public(row: PhotoRow, roots: dict[int, Path]) -> IndexedPhoto:
-    return IndexedPhoto(
-        row.id,
-        roots[row.root] / row.path,
-        row.size,
-        row.mtime_ns,
-        row.digest or b"",
-        row.width or 0,
-        row.height or 0,
-    )
-
-
-def _joined(ids: Ids, queries: Vectors, finalists: list[tuple[Ids, Vectors]], k: int) -> Neighbours:
-    neighbours = np.full((len(ids), k), -1, dtype=np.int64)
-    scores = np.full((len(ids), k), -np.inf, dtype=np.float32)
-    for row, (photo, query, (others, stored)) in enumerate(
-        zip(ids, queries, finalists, strict=True)
-    ):
-        others_scores = (stored @ query).clip(-1.0, 1.0)
-        order = [n for n in np.lexsort((others, -others_scores)) if others[n] != photo][:k]
-        neighbours[row, : len(order)] = others[order]
-        scores[row, : len(order)] = others_scores[order]
-    return Neighbours(ids, neighbours, scores)
-
-
-def _graph_record(snapshot: Snapshot) -> GraphRecord | None:
-    values = {
-        key.removeprefix(_GRAPH_KEYS): value
-        for key, value in snapshot.settings(_GRAPH_KEYS).items()
-    }
-    if set(values) != {f.name for f in fields(GraphRecord)}:
-        return None
-    return GraphRecord(**values)  # type: ignore[arg-type]
+def _public(row: PhotoRow, snapshot: Snapshot) -> IndexedPhoto:
+    path = snapshot.path(row)
+    return IndexedPhoto(row.id, path, row.size, row.mtime_ns, row.digest, row.width, row.height)
 
 
 def _matches(
-    query: Vectors,
-    ids: Ids,
-    stored: Vectors,
-    omit: set[int | None],
-    k: int,
-    snapshot: Snapshot,
-    roots: dict[int, Path],
+    query: Vectors, found: Nearest, omit: Iterable[int | None], k: int, snapshot: Snapshot
 ) -> list[Match]:
     """Score the finalists in double precision, order them, and look up their photos."""
-    scores = (stored.astype(np.float64) * query.astype(np.float64)).sum(axis=1).clip(-1.0, 1.0)
-    rows = zip(snapshot.photos(ids.tolist()), scores.tolist(), strict=True)
+    scores = (found.vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+    rows = list(snapshot.photos(found.ids.tolist()))
+    if len(rows) != len(found.ids):
+        raise DamagedRowError("a vector whose photo is missing")
+    for row, vector in zip(rows, found.vectors, strict=True):
+        if row.vector != vector_checksum(vector):
+            raise DamagedRowError(f"vector of photo {row.id}")
     ranked = sorted(
-        (-score, roots[row.root] / row.path, row) for row, score in rows if row.id not in omit
+        (-score, snapshot.path(row), row)
+        for score, row in zip(scores.clip(-1.0, 1.0).tolist(), rows, strict=True)
+        if row.id not in omit
     )
     return [
-        Match(rank, -negated, path, row.width or 0, row.height or 0, row.id)
+        Match(rank, -negated, path, row.width, row.height, row.id)
         for rank, (negated, path, row) in enumerate(ranked[:k], start=1)
     ]
+
+
+def _joined(ids: Ids, queries: Vectors, found: list[Nearest], k: int) -> Neighbours:
+    neighbours = np.full((len(ids), k), -1, dtype=np.int64)
+    scores = np.full((len(ids), k), -np.inf, dtype=np.float32)
+    for row, (photo, query, nearest) in enumerate(zip(ids, queries, found, strict=True)):
+        cosines = (nearest.vectors @ query).clip(-1.0, 1.0)
+        order = [n for n in np.lexsort((nearest.ids, -cosines)) if nearest.ids[n] != photo][:k]
+        neighbours[row, : len(order)] = nearest.ids[order]
+        scores[row, : len(order)] = cosines[order]
+    return Neighbours(ids, neighbours, scores)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import UsageError
-from .scan import ClosedFolder, scan
+from .scan import ClosedFolder, scan_files
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def labelled_photos(folder: Path) -> LabelledPhotos:
         kind = "is not a folder" if folder.exists() else "does not exist"
         raise UsageError(f"{folder} {kind}: give a folder that holds one folder for each class")
     paths, labels, closed, outside = [], [], [], 0
-    for found in scan(folder):
+    for found in scan_files(folder):
         if isinstance(found, ClosedFolder):
             closed.append(found)
         elif "/" in found.path:

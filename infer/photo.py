@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from .errors import PhotoError
+from .scan import FORMAT_OF
+from .scan import SUFFIXES as SUFFIXES
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
@@ -27,21 +29,7 @@ IMAGE_SIZE = 224  # pixels, both sides of what the encoder sees
 DRAFT_FACTOR = 2  # a JPEG is decoded at the smallest eighth that is still this often IMAGE_SIZE
 RESIZE_RULE = "squash to a square, Lanczos"  # as an encoder's metadata state it
 BACKGROUND = (255, 255, 255)  # what shows through transparent pixels
-_FORMAT_OF = {  # by suffix
-    ".jpg": "JPEG",  # which includes MPO
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".mpo": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".gif": "GIF",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".avif": "AVIF",
-}
-SUFFIXES = frozenset(_FORMAT_OF)
-FORMATS = tuple(dict.fromkeys(_FORMAT_OF.values()))
+FORMATS = tuple(dict.fromkeys(FORMAT_OF.values()))
 
 # Memory for each pixel while a photo is decoded and resized, as measured with Pillow 13.
 _PLAIN_BYTES = 5  # of 8-bit grey, colour and palettes; draft() leaves a JPEG few pixels
@@ -156,7 +144,7 @@ def _with_image(
     """Open an image and use it; whatever is wrong with it becomes a PhotoError."""
     name: Path | str = source if isinstance(source, (Path, str)) else "image"
     # What the suffix says comes first: Pillow loads its modules as their formats are asked for.
-    likely = _FORMAT_OF.get(Path(name).suffix.lower(), FORMATS[0])
+    likely = FORMAT_OF.get(Path(name).suffix.lower(), FORMATS[0])
     try:
         with Image.open(
             io.BytesIO(source) if isinstance(source, bytes) else source,

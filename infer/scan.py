@@ -1,20 +1,36 @@
 """Stage 1: which files under a folder may be photos.
 
 A file counts by its suffix (in any case). Hidden files and folders, the ``._*`` shadows that macOS
-leaves on other systems' drives, and folders in which cameras, NAS boxes and desktops keep
-thumbnails or rubbish are passed over. Symbolic links are followed; each real folder is entered
-once.
+leaves on other systems' drives, folders in which cameras, NAS boxes and desktops keep thumbnails or
+rubbish, and what the user excludes are passed over. Symbolic links are followed; each real folder
+is entered once. File systems that are mounted below the folder are entered too, and marked.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .photo import SUFFIXES
+from .ignore import IGNORE_FILE, Pattern, patterns, patterns_in
 
+FORMAT_OF = {  # Pillow's name of it, by suffix
+    ".jpg": "JPEG",  # which includes MPO
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".mpo": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+}
+SUFFIXES = frozenset(FORMAT_OF)
 SKIPPED_FOLDERS = frozenset(
     {
         "@eadir",  # Synology: thumbnails
@@ -45,6 +61,34 @@ class FoundFile:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundFolder:
+    """A folder that was listed, its files as columns: a scan may meet a million of them.
+
+    Attributes:
+        path: relative to the folder that was scanned, ``/`` between its parts (``""`` is that
+            folder itself).
+        is_mount: another file system begins here than its parent folder is on.
+        names: of its files, in their order.
+        sizes: of the files in bytes.
+        times: of the files' last changes, in nanoseconds since 1970.
+        doubtful: names of files of which the system would not tell whether they are there.
+    """
+
+    path: str
+    is_mount: bool
+    names: list[str]
+    sizes: list[int]
+    times: list[int]
+    doubtful: list[str]
+
+    def listing(self) -> bytes:
+        """Hash the names, sizes and times (BLAKE2b, 16 bytes long)."""
+        numbers = struct.pack(f"<{2 * len(self.names)}q", *self.sizes, *self.times)
+        names = os.fsencode("\0".join(self.names))
+        return hashlib.blake2b(names + b"\0" + numbers, digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
 class ClosedFolder:
     """A folder that could not be listed: nothing is known about what is under it.
 
@@ -57,41 +101,136 @@ class ClosedFolder:
     reason: str
 
 
-def scan(folder: Path, below: str = "") -> Iterator[FoundFile | ClosedFolder]:
-    """Walk a folder in the order of names.
+def scan(
+    folder: Path, below: str = "", exclude: Sequence[str] = ()
+) -> Iterator[FoundFolder | ClosedFolder]:
+    """Walk a folder and all below it, in the order of names.
 
     Args:
         folder: what the paths of the answer are relative to.
         below: only this part of it (``""`` for all).
+        exclude: patterns of what is passed over; see ``ignore``.
     """
-    return _walk(os.path.join(folder, below) if below else str(folder), below, set())  # noqa: PTH118
-
-
-def _walk(
-    folder: str, relative: str, entered: set[tuple[int, int]]
-) -> Iterator[FoundFile | ClosedFolder]:
     # Strings and os.scandir rather than Path objects: this is what a second run spends its time on.
+    top = os.path.join(folder, below) if below else str(folder)  # noqa: PTH118
+    entered: set[tuple[int, int] | str] = set()
     try:
-        status = os.stat(folder)  # noqa: PTH116
-        if (status.st_dev, status.st_ino) in entered:
-            return  # reached before, through a link
-        entered.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
+        rules = _rules_above(str(folder), below, patterns(exclude))
+        above = os.path.dirname(os.path.abspath(top))  # noqa: PTH100, PTH120
+        device = os.stat(above).st_dev  # noqa: PTH116
     except OSError as error:
-        yield ClosedFolder(relative, error.strerror or str(error))
+        yield ClosedFolder(below, error.strerror or str(error))
         return
+    waiting = [(top, below, device, rules)]
+    while waiting:
+        path, relative, device, rules = waiting.pop()
+        try:
+            status = os.stat(path)  # noqa: PTH116
+            # Some network file systems number nothing: there the path without links must do.
+            identity: tuple[int, int] | str = (status.st_dev, status.st_ino)
+            if not status.st_ino:
+                identity = os.path.realpath(path)
+            if identity in entered:
+                continue  # reached before, through a link
+            entered.add(identity)
+            with os.scandir(path) as listing:
+                entries = sorted(listing, key=_name)
+            if any(entry.name == IGNORE_FILE for entry in entries):
+                rules = rules + patterns_in(path, relative)
+        except OSError as error:
+            yield ClosedFolder(relative, error.strerror or str(error))
+            continue
+        found = FoundFolder(relative, status.st_dev != device, [], [], [], [])
+        folders = _sort_out(entries, rules, found)
+        yield found
+        prefix = f"{relative}/" if relative else ""
+        waiting.extend(
+            (entry.path, prefix + entry.name, status.st_dev, rules) for entry in reversed(folders)
+        )
+
+
+def scan_files(
+    folder: Path, below: str = "", exclude: Sequence[str] = ()
+) -> Iterator[FoundFile | ClosedFolder]:
+    """Walk a folder and all below it; see :func:`scan`. Each file comes by itself."""
+    for found in scan(folder, below, exclude):
+        if isinstance(found, ClosedFolder):
+            yield found
+            continue
+        prefix = f"{found.path}/" if found.path else ""
+        for name, size, mtime_ns in zip(found.names, found.sizes, found.times, strict=True):
+            yield FoundFile(prefix + name, size, mtime_ns)
+
+
+def find_file(folder: Path, path: str, exclude: Sequence[str] = ()) -> FoundFile | None:
+    """Look at one file, given by its path from ``folder``; None where a scan would not find it.
+
+    Raises:
+        OSError: the system would not tell whether it is there.
+    """
+    parent, _, name = path.rpartition("/")
+    rules = _rules_above(str(folder), path, patterns(exclude))
+    above = path.split("/")[:-1]
+    hidden = any(_is_skipped(part) for part in above) or name.startswith(".")
+    depths = range(1, len(above) + 1)
+    if hidden or any(_excluded("/".join(above[:n]), above[n - 1], True, rules) for n in depths):
+        return None
+    if os.path.splitext(name)[1].lower() not in SUFFIXES or _excluded(path, name, False, rules):  # noqa: PTH122
+        return None
+    file = folder / parent / name
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return None
+    return FoundFile(path, status.st_size, status.st_mtime_ns) if file.is_file() else None
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _rules_above(folder: str, below: str, rules: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
+    """Add the patterns of the folders from the root down to the one above ``below``."""
+    parts = below.split("/") if below else []
+    for depth in range(len(parts)):
+        base = "/".join(parts[:depth])
+        rules += patterns_in(os.path.join(folder, base), base)  # noqa: PTH118
+    return rules
+
+
+def _sort_out(
+    entries: list[os.DirEntry[str]], rules: tuple[Pattern, ...], found: FoundFolder
+) -> list[os.DirEntry[str]]:
+    """Fill in a folder's files and give back its folders."""
+    folders = []
+    prefix = f"{found.path}/" if found.path else ""
+    names, sizes, times, suffixes = found.names, found.sizes, found.times, SUFFIXES
     for entry in entries:
         name = entry.name
-        if name.startswith("."):
+        if name[0] == "." or (rules and _excluded(prefix + name, name, False, rules)):
             continue
-        path = f"{relative}/{name}" if relative else name
         try:
-            if entry.is_dir():
-                if name.lower() not in SKIPPED_FOLDERS:
-                    yield from _walk(entry.path, path, entered)
-            elif os.path.splitext(name)[1].lower() in SUFFIXES and entry.is_file():  # noqa: PTH122
+            if name[name.rfind(".") :].lower() in suffixes and entry.is_file():
                 status = entry.stat()
-                yield FoundFile(path, status.st_size, status.st_mtime_ns)
-        except OSError:
+                names.append(name)
+                sizes.append(status.st_size)
+                times.append(status.st_mtime_ns)
+            elif (
+                entry.is_dir()
+                and not _is_skipped(name)
+                and not (rules and _excluded(prefix + name, name, True, rules))
+            ):
+                folders.append(entry)
+        except FileNotFoundError:
             continue  # vanished between the listing and the look, or a link that leads nowhere
+        except OSError:
+            found.doubtful.append(name)
+    return folders
+
+
+def _is_skipped(name: str) -> bool:
+    return name[0] == "." or name.lower() in SKIPPED_FOLDERS
+
+
+def _excluded(path: str, name: str, is_folder: bool, rules: tuple[Pattern, ...]) -> bool:
+    return any(rule.fits(path, name, is_folder) for rule in rules)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .catalogue import KnownFile, PhotoRow, Writer
-from .embed import embed_files
-from .encoder import Encoder, Vectors
+from .embed import EmbeddedFile, embed_files
+from .encoder import Encoder
 from .errors import UsageError
-from .photo import SUFFIXES
-from .scan import ClosedFolder, FoundFile, scan
+from .rows import FolderRow, PhotoRow, RootRow, UnreadRow
+from .scan import ClosedFolder, FoundFolder, find_file, scan
+from .writer import Batch, Writer
 
 Progress = Callable[[int, int], None]
 
@@ -33,9 +34,11 @@ class AddReport:
         changed: ones whose file has other bytes than before.
         moved: ones found under another path, their vectors kept.
         removed: ones whose file is gone.
-        unchanged: ones that were not looked into, since size and time are as before.
+        unchanged: ones that were not looked into, since size and time are as before, and ones that
+            were, and have the same bytes.
         unread: every file or folder that could not be read in this run.
-        away: roots that are not there or empty; their photos are kept.
+        away: folders that are not there, or are mount points with nothing mounted; what the index
+            knows of them is kept.
     """
 
     added: int = 0
@@ -47,188 +50,408 @@ class AddReport:
     away: list[Path] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A root, its folder, and the part of it that a run is about (``""`` for all)."""
+@dataclass
+class _Folder:
+    """A folder that is not as the catalogue knows it.
 
-    root: int
-    top: Path
-    below: str
+    Attributes:
+        root: that it lies under.
+        row: of the folder.
+        fresh: names of files to look into.
+        listing: digest of what was found in it; None where not all of that is known for certain.
+    """
+
+    root: RootRow
+    row: FolderRow
+    fresh: list[str]
+    listing: bytes | None
 
 
 class Update:
-    """One run over some folders. Everything it has committed stays, whatever ends it."""
+    """One run over some folders. Everything it has committed stays, whatever ends it.
+
+    Args:
+        writer: of the catalogue.
+        encoder: gives the encoder; a function, since a run without new photos needs none.
+        progress: called with (files done, files to do) after every batch.
+        threads: how many photos are worked on at once; one for each core where None.
+        allow_empty: a new folder may be without photos yet.
+        retry: also try files again that failed before and have not changed.
+    """
 
     def __init__(
         self,
         writer: Writer,
         encoder: Callable[[], Encoder],
-        progress: Progress | None,
-        threads: int | None,
-        allow_empty: bool,
+        progress: Progress | None = None,
+        threads: int | None = None,
+        *,
+        allow_empty: bool = False,
+        retry: bool = False,
     ) -> None:
         self.report = AddReport()
         self._writer = writer
-        self._encoder = encoder  # a function, since a run without new photos needs none
-        self._allow_empty = allow_empty
+        self._encoder = encoder
         self._progress = progress
         self._threads = threads
+        self._allow_empty = allow_empty
+        self._retry = retry
+        self._changed: dict[int, _Folder] = {}
+        self._gone: dict[int, PhotoRow] = {}
+        self._gone_unread: list[UnreadRow] = []
+        self._looked_at: dict[int, tuple[RootRow, int | None]] = {}
 
-    def take(self, path: Path) -> None:
-        """Take in what is new or changed below a folder or in a file, and drop what is gone.
+    def run(self, paths: Iterable[Path], exclude: Sequence[str] | None) -> None:
+        """Take in what is new or changed at and below paths, and drop what is gone.
+
+        Args:
+            paths: absolute, without symbolic links; folders, and files inside folders of the index.
+            exclude: patterns to remember for the roots of these paths; those that are remembered
+                count where None.
 
         Raises:
-            UsageError: it is no part of a folder that is known, and no folder with photos either.
+            UsageError: a path is no part of a folder that is known, and no folder with photos.
         """
-        covering = self._covering(path)
-        if path.is_dir():
-            self._folder(path, covering)
-        elif covering is None:
-            kind = "is no folder and in no folder of the index" if path.exists() else "is not there"
-            raise UsageError(f"{path} {kind}: give a folder of photos")
-        elif covering[1].is_dir() and path != covering[1]:
-            self._below(_Part(covering[0], covering[1], path.relative_to(covering[1]).as_posix()))
-        else:
-            self.report.away.append(covering[1])
+        for path in paths:
+            self._look(path, exclude)
+        self._take_in()
+        self._drop()
 
-    def _below(self, part: _Part) -> None:
-        """Take in one file, or drop a file or folder that is gone."""
-        known = {
-            file.path: file
-            for file in self._writer.files_under(part.root)
-            if file.path == part.below or _is_below(file.path, part.below)
-        }
-        found = []
-        file = part.top / part.below
-        if file.is_file() and file.suffix.lower() in SUFFIXES:
-            status = file.stat()
-            found.append(FoundFile(part.below, status.st_size, status.st_mtime_ns))
-        self._compare(part, known, found, [])
+    # --- looking ---------------------------------------------------------------------------------
 
-    def _folder(self, folder: Path, covering: tuple[int, Path] | None) -> None:
-        top = folder if covering is None else covering[1]
-        below = "" if top == folder else folder.relative_to(top).as_posix()
-        found, closed = [], []
-        for entry in scan(top, below):
-            if isinstance(entry, FoundFile):
-                found.append(entry)
-            else:
-                closed.append(entry)
-                self.report.unread.append(Unread(top / entry.path, entry.reason))
-        if covering is not None:
-            self._reconcile(_Part(covering[0], top, below), found, closed)
-        elif found or self._allow_empty:
-            self._reconcile(_Part(self._new_root(top), top, below), found, closed)
-        else:
-            reason = f" ({closed[0].reason})" if closed else ""
-            raise UsageError(f"no photos in {folder}{reason}")
-
-    def _covering(self, folder: Path) -> tuple[int, Path] | None:
-        roots = self._writer.roots().items()
-        return next(((n, root) for n, root in roots if folder.is_relative_to(root)), None)
-
-    def _new_root(self, folder: Path) -> int:
-        known = self._writer.roots()
-        root = self._writer.root_id(folder)
-        for child, path in known.items():
-            if path.is_relative_to(folder):
-                self._writer.adopt(child, root, path.relative_to(folder).as_posix())
-        return root
-
-    def _reconcile(self, part: _Part, found: list[FoundFile], closed: list[ClosedFolder]) -> None:
-        """Make the catalogue hold what was found in a part of a root."""
-        known = {
-            file.path: file
-            for file in self._writer.files_under(part.root)
-            if _is_below(file.path, part.below)
-        }
-        if not found and known:
-            # An empty mount point looks just like this.
-            self.report.away.append(part.top / part.below)
+    def _look(self, path: Path, exclude: Sequence[str] | None) -> None:
+        placed = self._writer.place(path)
+        if placed is None:
+            self._look_at_new(path, exclude or ())
             return
-        self._compare(part, known, found, closed)
+        root, below = placed
+        if exclude is not None:
+            root = self._writer.set_exclude(root, exclude)
+        if not root.path.is_dir():
+            self._away(root.path)
+        elif below and not path.is_dir():
+            self._look_at_one(root, below)
+        else:
+            self._reconcile(root, below, scan(root.path, below, root.exclude))
 
-    def _compare(
-        self,
-        part: _Part,
-        known: dict[str, KnownFile],
-        found: list[FoundFile],
-        closed: list[ClosedFolder],
+    def _look_at_new(self, path: Path, exclude: Sequence[str]) -> None:
+        if not path.is_dir():
+            what = "is a file in no folder of the index" if path.exists() else "is not there"
+            raise UsageError(f"{path} {what}: give a folder of photos")
+        found = list(scan(path, "", exclude))
+        full = any(isinstance(entry, FoundFolder) and entry.names for entry in found)
+        if not full and not self._allow_empty:
+            closed = [entry for entry in found if isinstance(entry, ClosedFolder)]
+            reason = f" ({closed[0].reason})" if closed else ""
+            raise UsageError(f"no photos in {path}{reason}")
+        root = self._writer.add_root(path, exclude)
+        self._reconcile(root, "", iter(found))
+
+    def _look_at_one(self, root: RootRow, path: str) -> None:
+        """Look at one file, or at what was a folder and is no longer."""
+        self._looked_at[root.id] = root, _device(root.path)
+        known = self._writer.below(root.path / path)
+        if known:
+            self._forget_folders(known)
+            return
+        parent, _, name = path.rpartition("/")
+        number = self._writer.folder_id(root.id, parent)
+        before = None if number is None else self._writer.photo_named(number, name)
+        failed = None if number is None else self._writer.unread_named(number, name)
+        try:
+            file = find_file(root.path, path, root.exclude)
+        except OSError as error:
+            self.report.unread.append(Unread(root.path / path, error.strerror or str(error)))
+            return
+        if file is None:
+            self._gone.update({before.id: before} if before else {})
+            self._gone_unread += [failed] if failed else []
+        elif before and (before.size, before.mtime_ns) == (file.size, file.mtime_ns):
+            self.report.unchanged += 1
+        elif number is None:
+            row = self._writer.add_folders(root.id, {parent: False})[parent]
+            self._note(_Folder(root, row, [name], None))
+        else:
+            (row,) = (row for row in self._writer.folders(root.id) if row.id == number)
+            self._note(_Folder(root, row, [name], None))
+
+    def _reconcile(
+        self, root: RootRow, below: str, found: Iterator[FoundFolder | ClosedFolder]
     ) -> None:
+        """Find out what differs between a part of a root and the catalogue."""
+        device = _device(root.path)
+        known = {row.path: row for row in self._writer.folders(root.id) if _is_in(row.path, below)}
+        closed: list[str] = []
+        seen: set[str] = set()
+        changed, unchanged = [], 0
+        for entry in found:
+            if isinstance(entry, ClosedFolder):
+                closed.append(entry.path)
+                self.report.unread.append(Unread(root.path / entry.path, entry.reason))
+                continue
+            row = known.get(entry.path)
+            if row is None and not entry.names and not entry.is_mount:
+                continue
+            seen.add(entry.path)
+            if (
+                row is not None
+                and row.listing == entry.listing()
+                and row.is_mount == entry.is_mount
+                and not self._retry
+            ):
+                unchanged += len(entry.names)
+            else:
+                changed.append(entry)
+        if known and not below and not unchanged and not any(entry.names for entry in changed):
+            # An empty mount point looks just like this.
+            self._away(root.path)
+            return
+        self._looked_at[root.id] = root, device
+        self.report.unchanged += unchanged
+        fresh = {entry.path: entry.is_mount for entry in changed if entry.path not in known}
+        known.update(self._writer.add_folders(root.id, fresh))
+        for entry in changed:
+            self._compare(root, known[entry.path], entry)
+        self._forget_folders(
+            row
+            for path, row in known.items()
+            if path not in seen and not any(_is_in(path, folder) for folder in closed)
+        )
+
+    def _compare(self, root: RootRow, row: FolderRow, entry: FoundFolder) -> None:
+        """Find out what differs in one folder."""
+        photos = {photo.name: photo for photo in self._writer.photos_in(row.id)}
+        unread = {file.name: file for file in self._writer.unread_in(row.id)}
         fresh = []
-        for file in found:
-            before = known.get(file.path)
-            if before and (before.size, before.mtime_ns) == (file.size, file.mtime_ns):
+        for name, size, mtime_ns in zip(entry.names, entry.sizes, entry.times, strict=True):
+            before = photos.get(name) or unread.get(name)
+            same = before is not None and (before.size, before.mtime_ns) == (size, mtime_ns)
+            if same and not (self._retry and name in unread):
                 self.report.unchanged += 1
             else:
-                fresh.append(file)
-        present = {file.path for file in found}
-        gone = [
-            file
-            for path, file in known.items()
-            if path not in present and not any(_is_below(path, c.path) for c in closed)
-        ]
-        moved = self._take_in(part, fresh, known, {f.digest: f.id for f in gone if f.digest})
-        # Only now, so that a photo that was moved never leaves the index in between.
-        self._writer.remove([file.id for file in gone])
-        self.report.removed += len(gone) - moved
+                fresh.append(name)
+        present = {*entry.names, *entry.doubtful}
+        self._gone.update((p.id, p) for name, p in photos.items() if name not in present)
+        self._gone_unread += [u for name, u in unread.items() if name not in present]
+        # A mount point stays one until something of what was mounted there is seen without it.
+        is_mount = entry.is_mount or (row.is_mount and not present & photos.keys())
+        listing = None if entry.doubtful else entry.listing()
+        self._note(_Folder(root, replace(row, is_mount=is_mount), fresh, listing))
 
-    def _take_in(
+    def _note(self, folder: _Folder) -> None:
+        """Remember a folder that has changed; it may be named several times in one run."""
+        before = self._changed.get(folder.row.id)
+        if before is not None:
+            folder.fresh = list(dict.fromkeys([*before.fresh, *folder.fresh]))
+            folder.listing = folder.listing or before.listing
+        self._changed[folder.row.id] = folder
+
+    def _forget_folders(self, folders: Iterable[FolderRow]) -> None:
+        for row in folders:
+            self._gone.update((photo.id, photo) for photo in self._writer.photos_in(row.id))
+            self._gone_unread += self._writer.unread_in(row.id)
+
+    def _away(self, folder: Path) -> None:
+        if folder not in self.report.away:
+            self.report.away.append(folder)
+
+    # --- taking in -------------------------------------------------------------------------------
+
+    def _take_in(self) -> None:
+        """Look into the files that are new or changed, and commit them batch by batch."""
+        total = sum(len(folder.fresh) for folder in self._changed.values())
+        if not total:
+            return
+        done = 0
+        encoder = self._encoder()
+        again: list[tuple[_Folder, str]] = []
+        work = ((folder, name) for folder in self._changed.values() for name in folder.fresh)
+        for known in (True, False):
+            intake = _Intake(self._writer, self.report, self._gone)
+            for batch in intake.batches(work, encoder, known, self._threads):
+                done += batch
+                if self._progress:
+                    self._progress(min(done, total), total)
+            again = intake.again
+            total += len(again)
+            work = ((folder, name) for folder, name in again)
+
+    def _drop(self) -> None:
+        """Remove what is gone: only now, so that a photo that was moved never leaves meanwhile."""
+        of_gone = {photo.folder for photo in self._gone.values()}
+        of_gone.update(file.folder for file in self._gone_unread)
+        changed = self._changed
+        kept = self._folders_away(of_gone | changed.keys())
+        batch = Batch(
+            gone=[photo.id for photo in self._gone.values() if photo.folder not in kept],
+            gone_unread=[file.id for file in self._gone_unread if file.folder not in kept],
+            folders=[
+                replace(folder.row, listing=None if number in kept else folder.listing)
+                for number, folder in changed.items()
+            ],
+        )
+        if batch.gone or batch.gone_unread or batch.folders:
+            self._writer.commit(batch)
+        self.report.removed += len(batch.gone)
+        if batch.gone or batch.gone_unread:
+            for root in self._looked_at:
+                self._writer.drop_empty_folders(root)
+
+    def _folders_away(self, folders: set[int]) -> set[int]:
+        """Tell which folders lie where a file system is not mounted, or went away meanwhile."""
+        away = set()
+        for root, device in self._looked_at.values():
+            known = list(self._writer.folders(root.id))
+            unmounted = [row.path for row in known if row.is_mount and not _is_mounted(root, row)]
+            if _device(root.path) != device:
+                unmounted.append("")
+            for row in known:
+                for above in unmounted:
+                    if row.id in folders and _is_in(row.path, above):
+                        away.add(row.id)
+                        self._away(root.path / above)
+        return away
+
+
+class _Intake:
+    """Files → rows, for some files that are new or changed.
+
+    Attributes:
+        again: files whose content was known when they were read, and no longer when it counted.
+    """
+
+    def __init__(self, writer: Writer, report: AddReport, gone: dict[int, PhotoRow]) -> None:
+        self.again: list[tuple[_Folder, str]] = []
+        self._writer = writer
+        self._report = report
+        self._gone = gone
+        self._files: dict[Path, tuple[_Folder, str, int, int]] = {}
+        self._by_digest: dict[bytes, int] = {}
+
+    def batches(
         self,
-        part: _Part,
-        fresh: list[FoundFile],
-        known: dict[str, KnownFile],
-        movable: dict[bytes, int],
-    ) -> int:
-        """Read new and changed files, commit them batch by batch, and count the moved ones."""
-        if not fresh:
-            return 0
-        paths = (part.top / file.path for file in fresh)
-        embedded = iter(fresh)
-        done, came = 0, set()
-        for batch in embed_files(paths, self._encoder(), movable, self._threads):
-            rows: list[PhotoRow] = []
-            vectors: dict[int, Vectors | None] = {}
-            for item, file in zip(batch, embedded, strict=False):
-                if item.problem:
-                    self.report.unread.append(Unread(item.path, item.problem))
-                if item.digest is None:
-                    # The disk, the network or a permission failed, not the photo: the next run
-                    # tries again, and what is known of it until then stays.
-                    continue
-                before = known.get(file.path)
-                number = before.id if before else self._writer.new_id()
-                row = PhotoRow(
-                    number,
-                    part.root,
-                    file.path,
-                    file.size,
-                    file.mtime_ns,
-                    item.digest,
-                    item.width,
-                    item.height,
-                    item.problem,
-                )
-                vectors[number] = item.vector
-                if item.is_known:
-                    # Moved or renamed: all that decoding would tell is known already.
-                    source = movable[item.digest]
-                    old = next(self._writer.photos([source]))
-                    row = replace(row, width=old.width, height=old.height, problem=old.problem)
-                    vectors[number] = None if old.problem else self._writer.vector(source)
-                    came.add(source)
-                    self.report.moved += 1
-                elif before:
-                    self.report.changed += 1
-                elif not item.problem:
-                    self.report.added += 1
-                rows.append(row)
-            self._writer.store(rows, vectors)
-            done += len(batch)
-            if self._progress:
-                self._progress(done, len(fresh))
-        return len(came)
+        work: Iterable[tuple[_Folder, str]],
+        encoder: Encoder,
+        known: bool,
+        threads: int | None,
+    ) -> Iterator[int]:
+        """Read and embed files, commit batch after batch, and tell how many each held.
+
+        Args:
+            work: folders, and names in them.
+            encoder: makes the vectors.
+            known: files whose content is in the catalogue are not decoded again.
+            threads: how many photos are worked on at once.
+        """
+        paths = self._paths(work, known)
+        for embedded in embed_files(paths, encoder, self._by_digest, threads):
+            batch = Batch()
+            for item in embedded:
+                folder, name, size, mtime_ns = self._files.pop(item.path)
+                self._add(batch, item, folder, name, size, mtime_ns)
+            self._writer.commit(batch)
+            yield len(embedded)
+
+    def _paths(self, work: Iterable[tuple[_Folder, str]], known: bool) -> Iterator[Path]:
+        for folder, name in work:
+            path = folder.root.path / folder.row.path / name
+            try:
+                status = path.stat()
+            except OSError as error:
+                folder.listing = None
+                if not isinstance(error, FileNotFoundError):
+                    self._report.unread.append(Unread(path, error.strerror or str(error)))
+                continue
+            if known:
+                for photo in self._writer.of_size(status.st_size):
+                    self._by_digest[photo.digest] = photo.id
+            self._files[path] = (folder, name, status.st_size, status.st_mtime_ns)
+            yield path
+
+    def _add(
+        self,
+        batch: Batch,
+        item: EmbeddedFile,
+        folder: _Folder,
+        name: str,
+        size: int,
+        mtime_ns: int,
+    ) -> None:
+        if item.problem:
+            self._report.unread.append(Unread(item.path, item.problem))
+        if item.digest is None:
+            # The disk, the network or a permission failed, not the photo: the next run tries
+            # again, and what is known of it until then stays.
+            folder.listing = None
+            return
+        before = self._writer.photo_named(folder.row.id, name)
+        failed = self._writer.unread_named(folder.row.id, name)
+        place = (folder.row.id, name, size, mtime_ns, item.digest)
+        if item.problem:
+            reason = item.problem.encode("utf-8", "replace").decode()
+            number = failed.id if failed else self._writer.new_unread_id()
+            batch.unread.append(UnreadRow(number, *place, reason))
+            if before:
+                batch.gone.append(before.id)
+            return
+        source = self._source(item, batch) if item.is_known else None
+        if item.is_known and source is None:
+            self.again.append((folder, name))
+            return
+        if failed:
+            batch.gone_unread.append(failed.id)
+        width, height = (source.width, source.height) if source else (item.width, item.height)
+        moved = source is not None and self._has_moved(source)
+        if source is not None and moved and before is None:
+            self._gone.pop(source.id, None)
+            number = source.id
+            self._report.moved += 1
+        else:
+            number = before.id if before else self._writer.new_id()
+            if source is not None and source.id != number:
+                batch.vectors[number] = self._writer.vector(source)
+            elif source is None and item.vector is not None:
+                batch.vectors[number] = item.vector
+            if before is None:
+                self._report.added += 1
+            elif before.digest == item.digest:
+                self._report.unchanged += 1
+            else:
+                self._report.changed += 1
+        vector = source.vector if source else 0
+        batch.photos.append(PhotoRow(number, *place, width or 0, height or 0, vector))
+
+    def _source(self, item: EmbeddedFile, batch: Batch) -> PhotoRow | None:
+        """Find the photo that has the same content, if it still has it."""
+        number = self._by_digest[item.digest] if item.digest else -1
+        if any(row.id == number for row in batch.photos) or number in batch.gone:
+            return None
+        source = next(self._writer.photos([number]), None)
+        return source if source is not None and source.digest == item.digest else None
+
+    def _has_moved(self, source: PhotoRow) -> bool:
+        if source.id in self._gone:
+            return True
+        path = self._writer.path(source)
+        root = self._writer.place(path)
+        # Where the whole root is not there, its photos are away and not moved.
+        return root is not None and root[0].path.is_dir() and not os.path.lexists(path)
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return not folder or path.startswith(f"{folder}/")
+def _device(path: Path) -> int | None:
+    """Name the file system that a folder is on; None where the folder is not there."""
+    try:
+        return path.stat().st_dev
+    except OSError:
+        return None
+
+
+def _is_mounted(root: RootRow, folder: FolderRow) -> bool:
+    place = root.path / folder.path
+    # The folder above may be one that a link leads to: its path is told, and not resolved.
+    return _device(place) not in (None, _device(place.parent))
+
+
+def _is_in(path: str, folder: str) -> bool:
+    """Tell whether a relative path is a folder or lies below it."""
+    return not folder or path == folder or path.startswith(f"{folder}/")

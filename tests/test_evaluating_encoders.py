@@ -14,6 +14,7 @@ from imgsim_edge.infer.evaluate import evaluate, worst_queries
 from imgsim_edge.infer.graph import Graph
 from imgsim_edge.infer.labelled import labelled_photos
 from imgsim_edge.infer.page import figure, pictures
+from imgsim_edge.infer.search import Nearest
 from PIL import Image
 from sklearn.metrics import average_precision_score
 from test_command_line import fails
@@ -121,11 +122,14 @@ def test_what_the_graph_loses_is_measured_apart(
 
     true_nearest = Graph.nearest
 
-    def worse(graph: Graph, queries: np.ndarray, k: int) -> np.ndarray:
+    def worse(graph: Graph, queries: np.ndarray, k: int) -> list[Nearest]:
         """Answer with what follows the three photos that should have been the first answers."""
         answers = true_nearest(graph, queries, k + 3)
-        assert answers is not None
-        return np.delete(answers, [1, 2, 3], axis=1)
+        return [
+            Nearest(np.delete(one.ids, [1, 2, 3]), np.delete(one.vectors, [1, 2, 3], axis=0))
+            for one in answers
+            if one is not None
+        ]
 
     monkeypatch.setattr(Graph, "nearest", worse)
     (lossy,) = evaluate(photos, encoders)
@@ -134,7 +138,9 @@ def test_what_the_graph_loses_is_measured_apart(
     assert lossy.graph.retrieval.of("P@1").mean() < 0.3 < found.exact.of("P@1").mean()
     assert lossy.graph.retrieval.of("recall@100") == pytest.approx(found.exact.of("recall@100"))
 
-    monkeypatch.setattr(Graph, "nearest", lambda *_: None)  # an index answers exactly then
+    monkeypatch.setattr(
+        Graph, "nearest", lambda _, queries, *__: [None] * len(queries)
+    )  # an index answers exactly then
     (exact,) = evaluate(photos, encoders)
     assert exact.graph is not None
     assert exact.graph.retrieval.values == pytest.approx(found.exact.values)

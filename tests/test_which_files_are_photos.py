@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from imgsim_edge.infer.scan import ClosedFolder, FoundFile, scan
+from imgsim_edge.infer.scan import ClosedFolder, FoundFile, scan_files
 
 
 def found(folder: Path, below: str = "") -> list[str]:
-    return [entry.path for entry in scan(folder, below) if isinstance(entry, FoundFile)]
+    return [entry.path for entry in scan_files(folder, below) if isinstance(entry, FoundFile)]
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -48,7 +48,7 @@ def test_a_part_of_a_folder_keeps_paths_from_the_top(tmp_path: Path) -> None:
 
 def test_sizes_and_times_are_those_of_the_file(tmp_path: Path) -> None:
     fill(tmp_path, "1.jpg")
-    (entry,) = scan(tmp_path)
+    (entry,) = scan_files(tmp_path)
     status = (tmp_path / "1.jpg").stat()
     assert entry == FoundFile("1.jpg", status.st_size, status.st_mtime_ns)
 
@@ -77,5 +77,5 @@ def test_names_need_not_be_valid_text(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_listed_is_told_apart_from_an_empty_one(tmp_path: Path) -> None:
     fill(tmp_path, "1.jpg")
-    entries = list(scan(tmp_path, "gone"))
+    entries = list(scan_files(tmp_path, "gone"))
     assert entries == [ClosedFolder("gone", "No such file or directory")]

@@ -5,6 +5,7 @@ A module here imports nothing heavy at its top: it is loaded whenever the help i
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,24 @@ ThreadsOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asked this process to end (SIGTERM): the same as Ctrl-C, but for the status."""
+
+
+def exit_status(interrupt: KeyboardInterrupt) -> int:
+    """Give the status that shells expect of a process that a signal ended."""
+    return 143 if isinstance(interrupt, Terminated) else 130
+
+
+def heed_sigterm() -> None:
+    """Let SIGTERM raise :class:`Terminated` from now on, wherever the program is."""
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
 
 
 @contextmanager

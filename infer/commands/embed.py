@@ -88,14 +88,14 @@ def _format(out: Path, form: str | None) -> Format:
 def _files(paths: list[Path]) -> tuple[list[Path], list[Unread]]:
     """List the files to read, each once: those that were named, and photos in folders."""
     from ..errors import UsageError
-    from ..scan import FoundFile, scan
+    from ..scan import FoundFile, scan_files
     from ..update import Unread
 
     files: dict[Path, None] = {}
     closed = []
     for path in paths:
         if path.is_dir():
-            for found in scan(path):
+            for found in scan_files(path):
                 if isinstance(found, FoundFile):
                     files[path / found.path] = None
                 else:

@@ -8,31 +8,67 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import IndexOption, JsonOption, ModelOption, ThreadsOption, progress, say, warn_unread
+from . import (
+    IndexOption,
+    JsonOption,
+    ModelOption,
+    ThreadsOption,
+    exit_status,
+    heed_sigterm,
+    progress,
+    say,
+    warn_unread,
+)
 
 if TYPE_CHECKING:
     from ..update import AddReport
 
 
 def index_command(
-    paths: Annotated[list[Path], typer.Argument(help="Folders of photos.", show_default=False)],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of photos; all that were indexed before if none is named."),
+    ] = None,
     index: IndexOption = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="GLOB",
+            help="Pass over files and folders of this name or path; remembered. '' forgets it.",
+        ),
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try unchanged files again that could not be read.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Index folders of photos, or bring an index up to date with them."""
     from ..index import ImageIndex
 
-    with ImageIndex.create(index, model) as opened, progress("indexing") as show:
+    heed_sigterm()
+    with (
+        ImageIndex.create(index, model) if paths else ImageIndex.open(index, model) as opened,
+        progress("indexing") as show,
+        progress("building the graph") as show_graph,
+    ):
         try:
-            report = opened.add(paths, show, threads)
-        except KeyboardInterrupt:
+            report = opened.add(
+                paths or None,
+                show,
+                threads,
+                graph_progress=show_graph,
+                exclude=None if exclude is None else [glob for glob in exclude if glob],
+                retry=retry,
+            )
+        except KeyboardInterrupt as interrupt:
             say(
                 f"interrupted: {len(opened):,} photos are in the index; "
                 "run the same command again to go on"
             )
-            raise typer.Exit(130) from None
+            raise typer.Exit(exit_status(interrupt)) from None
         photos = len(opened)
     _tell(report, photos, as_json)
 
@@ -83,7 +119,7 @@ def _tell(report: AddReport, photos: int, as_json: bool) -> None:
     }
     warn_unread(report.unread)
     for folder in report.away:
-        say(f"{folder} is not there or empty: its photos are kept as away")
+        say(f"{folder} is not there, empty or not mounted: its photos are kept")
     if as_json:
         unread_files = [{"path": str(u.path), "reason": u.reason} for u in report.unread]
         away = [str(folder) for folder in report.away]

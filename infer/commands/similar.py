@@ -24,7 +24,8 @@ from .outputs import (
 
 if TYPE_CHECKING:
     from ..background import Background
-    from ..index import ImageIndex, Match, Query
+    from ..index import ImageIndex, Match
+    from ..query import Query
 
 # One query is no work for NumPy's own threads, but starting them costs a fifth of the command: they
 # spin before they sleep. It counts where NumPy is not loaded yet.

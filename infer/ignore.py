@@ -1,0 +1,76 @@
+"""Which files and folders the user wants to be passed over.
+
+Patterns come from the command line (``--exclude``, remembered with the folder that was indexed) and
+from files named ``.imgsimignore``, which count for the folder that they lie in and all below. They
+are a plain subset of git's: a line is a glob with ``*``, ``?`` and ``[…]``; without a slash it fits
+names at any depth, with one it fits the path from the folder that the pattern belongs to, where
+``**`` stands for any number of folders; a slash at its end restricts it to folders. Empty lines and
+those that begin with ``#`` say nothing. There is no negation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+IGNORE_FILE = ".imgsimignore"
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One pattern.
+
+    Attributes:
+        base: the folder that it belongs to, relative to the root (``""`` for the root itself).
+        parts: the glob, cut at its slashes.
+        is_anchored: it fits paths from ``base``, rather than names.
+        only_folders: it fits no file.
+    """
+
+    base: str
+    parts: tuple[str, ...]
+    is_anchored: bool
+    only_folders: bool
+
+    def fits(self, path: str, name: str, is_folder: bool) -> bool:
+        """Tell whether it fits a file or folder, given by its path from the root and its name."""
+        if self.only_folders and not is_folder:
+            return False
+        if not self.is_anchored:
+            return fnmatch(name, self.parts[0])
+        inside = path[len(self.base) + 1 :] if self.base else path
+        return _fits(inside.split("/"), self.parts)
+
+
+def patterns(lines: Iterable[str], base: str = "") -> tuple[Pattern, ...]:
+    """Read patterns, one from a line."""
+    found = []
+    for line in map(str.strip, lines):
+        glob = line.strip("/")
+        if glob and not line.startswith("#"):
+            anchored = "/" in line.rstrip("/")
+            found.append(Pattern(base, tuple(glob.split("/")), anchored, line.endswith("/")))
+    return tuple(found)
+
+
+def patterns_in(folder: str, base: str) -> tuple[Pattern, ...]:
+    """Read the patterns of a folder's own file.
+
+    Raises:
+        OSError: the file is there and cannot be read, so that nothing may be concluded.
+    """
+    try:
+        text = Path(folder, IGNORE_FILE).read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return ()
+    return patterns(text.splitlines(), base)
+
+
+def _fits(path: list[str], parts: tuple[str, ...]) -> bool:
+    if not parts:
+        return not path
+    if parts[0] == "**":
+        return any(_fits(path[skipped:], parts[1:]) for skipped in range(len(path) + 1))
+    return bool(path) and fnmatch(path[0], parts[0]) and _fits(path[1:], parts[1:])
