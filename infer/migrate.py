@@ -103,7 +103,8 @@ def migrate(connection: sqlite3.Connection, folder: Path) -> None:
 
 def _from_1(connection: sqlite3.Connection, folder: Path) -> None:
     """Format 1 had whole paths in the photos' rows, and unreadable files among the photos."""
-    tables = ("header", "root", "photo", "vectors")
+    names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    tables = [name for (name,) in connection.execute(names)]
     for table in tables:
         connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
     for statement in SCHEMA:
@@ -156,6 +157,9 @@ def _from_1(connection: sqlite3.Connection, folder: Path) -> None:
         put("header", rows.sealed((key, header[key])))
     for key, value in (("photos", photos), ("photo_sum", sums), ("block_sum", blocks)):
         put("header", rows.sealed((key, value)))
+    if "distinct_pair" in tables:  # which the first catalogues of format 1 did not have
+        for pair in connection.execute("SELECT lower, higher FROM old_distinct_pair"):
+            put("distinct_pair", rows.sealed(pair))
     for table in tables:
         connection.execute(f"DROP TABLE old_{table}")
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..infer.scan import SKIPPED_FOLDERS, ClosedFolder, scan
+from ..infer.scan import SKIPPED_FOLDERS, ClosedFolder, scan_files
 from .errors import DataError
 
 
@@ -85,7 +85,7 @@ def _from_folders(roots: dict[str, Path]) -> LabelledPhotos:
     unlabelled = 0
     for prefix, root in sorted(roots.items()):
         labels = set()
-        for found in scan(root):
+        for found in scan_files(root):
             name = f"{prefix}/{found.path}" if prefix else found.path
             if isinstance(found, ClosedFolder):
                 closed.append(f"{name or root} ({found.reason})")

@@ -33,7 +33,7 @@ from imgsim_edge.infer.labelled import labelled_photos
 from imgsim_edge.infer.machine import available_cores
 from imgsim_edge.infer.metrics import Retrieval, estimate, measure
 from imgsim_edge.infer.photo import IMAGE_SIZE, Pixels, load_photo
-from imgsim_edge.infer.scan import FoundFile, scan
+from imgsim_edge.infer.scan import FoundFile, scan_files
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -92,7 +92,7 @@ def photos_to_fit_on(folder: Path, sets: Sequence[Path], most: int, seed: int) -
     for measured in (one.resolve() for one in sets):
         if own.is_relative_to(measured) or measured.is_relative_to(own):
             sys.exit(f"error: {folder} and {measured} overlap: fit on other photos")
-    found = [folder / one.path for one in scan(folder) if isinstance(one, FoundFile)]
+    found = [folder / one.path for one in scan_files(folder) if isinstance(one, FoundFile)]
     if len(found) < COMPONENTS:
         sys.exit(f"error: {folder} holds {len(found)} photos, too few to fit on")
     chosen = np.random.default_rng(seed).permutation(len(found))[:most]
