@@ -5,6 +5,7 @@ iTerm2 (from 3.3 on) speaks sixel, too. The drawing is done by textual-image, an
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -25,6 +26,8 @@ def picture_class() -> Any:
     """
     if not (sys.stdout.isatty() and sys.stdin.isatty()):
         return None
+    if not os.get_terminal_size(sys.stdout.fileno()).columns:
+        return None  # it does not tell its size, so neither that of a picture
     try:
         drawing = import_module("textual_image.renderable")
     except ImportError:

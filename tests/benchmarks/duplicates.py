@@ -16,6 +16,7 @@ import hashlib
 import random
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -172,16 +173,13 @@ def photo_of(file: Path) -> str:
 def measure_ours(
     made: Path, work: Path, model: str, files: list[Path], *, any_orientation: bool
 ) -> tuple[str, str, Score]:
-    with ImageIndex.create(work / f"index-{len(files)}", model) as index:
-        if not len(index):
-            folder = made
-            if len(files) != sum(1 for _ in made.iterdir()):
-                folder = work / f"part-{len(files)}"
-                folder.mkdir()
-                for file in files:
-                    (folder / file.name).hardlink_to(file)
-            index.add([folder])
+    with ImageIndex.create(work / "index", model) as index:
+        index.add([made])
+        wanted = set(files)
+        index.remove([file for file in made.iterdir() if file not in wanted])
+        started = time.process_time()
         groups = find_groups(index, any_orientation=any_orientation).groups
+        print(f"{time.process_time() - started:.0f} s of computing for {len(index):,} photos")
     members = [[g.keep.path, *(copy.photo.path for copy in g.copies)] for g in groups]
     group_of = {path.name: n for n, paths in enumerate(members) for path in paths}
     together: Counter[str] = Counter()
