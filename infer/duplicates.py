@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import PhotoError, UsageError
 from .index import ImageIndex, IndexedPhoto
@@ -134,16 +135,18 @@ def find_groups(
     paired = np.unique(pairs).tolist()
     passed_over: dict[Path, str] = {}
 
-    def tell(done: int) -> None:
-        if progress:
-            progress(done, len(paired) + len(pairs))
+    steps = len(paired) + len(pairs)
 
     with _room_for(len(contents)) as thumbprints:
-        for done in _fill(thumbprints, contents, paired, passed_over):
-            tell(done)
+        readable = np.zeros(len(contents), dtype=bool)
+        for done in _fill(thumbprints, readable, contents, paired, passed_over):
+            if progress:
+                progress(done, steps)
+        pairs = pairs[readable[pairs].all(axis=1)]
         comparison = _Comparison(thumbprints, any_orientation)
         for done in comparison.run(pairs):
-            tell(len(paired) + done)
+            if progress:
+                progress(steps - len(pairs) + done, steps)
         components = [
             present
             for component in _components(comparison.same, contents)
@@ -195,6 +198,7 @@ def _room_for(count: int) -> Iterator[Thumbprints]:
 
 def _fill(
     thumbprints: Thumbprints,
+    readable: NDArray[np.bool_],
     contents: list[list[IndexedPhoto]],
     wanted: list[int],
     passed_over: dict[Path, str],
@@ -207,7 +211,7 @@ def _fill(
             for n, (picture, problems) in zip(part, decoded, strict=True):
                 passed_over.update(problems)
                 if picture is not None:
-                    thumbprints[n] = picture
+                    thumbprints[n], readable[n] = picture, True
             yield first + len(part)
 
 
