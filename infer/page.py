@@ -37,18 +37,19 @@ a { display: inline-block } a:focus-visible { outline: 3px solid Highlight; outl
 _NOTHING_FROM_ELSEWHERE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def page(title: str, parts: Iterable[str]) -> bytes:
+def page(title: str, parts: Iterable[str], style: str = "") -> bytes:
     """Put parts of HTML together to a page, ready to be written.
 
     Args:
         title: plain text; the page's heading, too.
         parts: HTML.
+        style: CSS for what only this page has.
     """
     text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_ELSEWHERE}">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>"
         f"<body><h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
     )
     return text.encode("utf-8", "replace")  # names of files need not be valid UTF-8

@@ -5,8 +5,6 @@ It needs no network and no script: curves are SVG, photos are inside as small JP
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from html import escape
@@ -15,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from ..infer.page import PICTURE_SIDE, figure, page, picture
 from ..infer.photo import Pixels
 from .charts import Line, line_chart
 from .checkpoint import HEAD
@@ -25,26 +24,13 @@ from .split import Split
 
 LARGEST_MATRIX = 30  # classes; of more, the commonest confusions are listed
 LISTED_CONFUSIONS = 30
-PICTURE = 150  # pixels, longest side of a photo on the page
-PICTURE_QUALITY = 80  # of its JPEG
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem;
-       color: #1c1c1c; background: #fff }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
-table { border-collapse: collapse } td, th { padding: .2rem .6rem; text-align: right }
-th { font-weight: 600 } td:first-child, th:first-child { text-align: left }
-tr + tr { border-top: 1px solid #e4e4e4 }
 .matrix td { min-width: 2rem; text-align: center } .matrix th { font-weight: 400; font-size: .8rem }
 .matrix thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left }
-.photos { display: flex; flex-wrap: wrap; gap: 1rem } figure { margin: 0; width: 160px }
-figure img { max-width: 150px } figcaption { font-size: .8rem; overflow-wrap: anywhere }
-svg { margin-right: 1rem } .title { font-weight: 600; font-size: 13px }
-.scale { font-size: 11px; fill: #555 } .grid { stroke: #e4e4e4 }
-.border { stroke: #888; stroke-dasharray: 4 3 } .quiet { color: #666 }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #161616 }
-.scale, .quiet { fill: #aaa; color: #aaa } .title { fill: #ddd }
-tr + tr, .grid { border-color: #333; stroke: #333 } .matrix td { color: #111 } }
+svg { margin-right: 1rem; fill: currentColor } .title { font-weight: 600; font-size: 13px }
+.scale { font-size: 11px; fill: var(--quiet) } .grid { stroke: var(--line) }
+.border { stroke: #888; stroke-dasharray: 4 3 }
 """
 
 
@@ -67,7 +53,6 @@ def write_report(
         pixels: index of a photo → its pixels as the network sees them.
     """
     parts = [
-        f"<h1>Training {escape(run.folder.resolve().name)}</h1>",
         _summary(run, metrics, split),
         "<h2>Loss and accuracy</h2>",
         _curves(rows),
@@ -82,17 +67,8 @@ def write_report(
         "<h2>How it was made</h2>",
         _settings(run),
     ]
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(run.folder.resolve().name)} - training report</title>"
-        f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
-    )
-    write_whole(
-        run.folder / REPORT,
-        # Names of files need not be valid UTF-8.
-        lambda part: part.write_bytes(page.encode("utf-8", "replace")),
-    )
+    content = page(f"Training {run.folder.resolve().name}", parts, _STYLE)
+    write_whole(run.folder / REPORT, lambda part: part.write_bytes(content))
 
 
 def _summary(run: Run, metrics: Metrics, split: Split) -> str:
@@ -192,9 +168,11 @@ def _mistakes(metrics: Metrics, samples: Sequence[Sample], pixels: Callable[[int
     if not metrics.mistakes:
         return "<p>None: every test photo is called right.</p>"
     figures = [
-        f'<figure><img alt="" src="{_picture(pixels(own.sample))}"><figcaption>'
-        f"<b>{escape(own.called)}</b> ({own.confidence:.0%}), labelled {escape(own.truth)}<br>"
-        f'<span class="quiet">{escape(samples[own.sample].name)}</span></figcaption></figure>'
+        figure(
+            _picture(pixels(own.sample)),
+            f"<b>{escape(own.called)}</b> ({own.confidence:.0%}), labelled {escape(own.truth)}<br>"
+            f'<span class="quiet">{escape(samples[own.sample].name)}</span>',
+        )
         for own in metrics.mistakes
     ]
     return (
@@ -205,10 +183,8 @@ def _mistakes(metrics: Metrics, samples: Sequence[Sample], pixels: Callable[[int
 
 def _picture(pixels: Pixels) -> str:
     image = Image.fromarray(pixels)
-    image.thumbnail((PICTURE, PICTURE))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=PICTURE_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    return picture(image)
 
 
 def _settings(run: Run) -> str:
