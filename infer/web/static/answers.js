@@ -85,14 +85,15 @@ export class Answers {
 
   #head(name, picture, facts) {
     const image = element("subject");
+    document.title = `${name} – imgsim-edge`;
     element("answers-title").textContent = name;
     image.alt = picture ? name : "";
-    image.hidden = !picture;
     image.onerror = () => {
-      image.hidden = true;
+      element("large").hidden = true;
     };
-    if (picture) image.src = picture;
+    if (picture) image.src = element("large").href = picture;
     else image.removeAttribute("src");
+    element("large").hidden = !picture;
     element("facts").replaceChildren(
       ...facts.flatMap(([term, value]) => [
         make("dt", { textContent: term }),

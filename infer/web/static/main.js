@@ -55,6 +55,7 @@ function show(name) {
     else link.removeAttribute("aria-current");
   }
   shown = name;
+  document.title = name === "duplicates" ? "Duplicates – imgsim-edge" : "imgsim-edge";
   if (name === "collection") {
     grid.draw();
   } else {
