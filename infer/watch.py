@@ -18,8 +18,9 @@ from pathlib import Path
 from watchfiles import watch
 
 from .errors import IndexBusyError, UsageError
+from .ignore import IGNORE_FILE
 from .index import ImageIndex
-from .photo import SUFFIXES
+from .scan import SUFFIXES
 from .update import AddReport, Unread
 
 SETTLED = 0.5  # seconds that a file must have stayed as it is
@@ -127,6 +128,8 @@ class Follower:
 
     def _note(self, path: Path) -> None:
         """Let a path wait, if it may be a photo or a folder with photos."""
+        if path.name == IGNORE_FILE:
+            path = path.parent  # other files count from now on
         inside = next((path.relative_to(f) for f in self._folders if path.is_relative_to(f)), path)
         if path.is_relative_to(self._own) or any(part.startswith(".") for part in inside.parts):
             return
@@ -145,9 +148,9 @@ class Follower:
         if settled or overdue:
             try:
                 done = self._index.add([*overdue, *_places(settled)], allow_empty=True)
-            except IndexBusyError:
+            except IndexBusyError as error:
                 if not self._is_busy:
-                    self._say("another process is writing to the index: waiting for its end")
+                    self._say(f"waiting: {error}")
                 self._is_busy = True
                 time.sleep(PAUSE)
                 return

@@ -65,6 +65,13 @@ class Place:
         self.watch = watch
         self.name = name
         self.folder = watch.folder / name
+        # A report comes a moment after what it is about: those of the last test are waited for.
+        watch.until(
+            lambda: (
+                sum(report["added"] - report["removed"] for report in watch.reports())
+                == len(watch.photos())
+            )
+        )
         self._reported = len(watch.reports())
         self.folder.mkdir()
 
@@ -163,6 +170,7 @@ def test_deletes_and_renames_follow(place: Place, collection: Path) -> None:
     (place.folder / "rocket.jpg").unlink()
     (place.folder / "china.jpg").rename(place.folder / "renamed.jpg")
     place.until_photos_are("coffee.jpg", "renamed.jpg")
+    place.until_reported(added=3, moved=1, removed=1, changed=0)
 
 
 def test_folders_that_come_move_and_go_are_followed(
@@ -201,6 +209,17 @@ def test_what_is_no_photo_is_passed_over(place: Place, collection: Path) -> None
     place.until_reported(added=1)
 
 
+def test_what_the_user_wants_to_be_passed_over_is(place: Place, collection: Path) -> None:
+    for name in ("rocket", "china"):
+        shutil.copy(collection / f"{name}.jpg", place.folder)
+    place.until_photos_are("china.jpg", "rocket.jpg")
+    (place.folder / ".imgsimignore").write_text("rock*\n")
+    place.until_photos_are("china.jpg")
+    shutil.copy(collection / "rocket.jpg", place.folder / "rocket-2.jpg")
+    shutil.copy(collection / "coffee.jpg", place.folder)
+    place.until_photos_are("china.jpg", "coffee.jpg")
+
+
 def test_links_are_followed_as_in_a_scan(place: Place, collection: Path) -> None:
     (place.folder / "link.jpg").symlink_to(collection / "rocket.jpg")
     place.until_photos_are("link.jpg")
@@ -211,10 +230,10 @@ def test_links_are_followed_as_in_a_scan(place: Place, collection: Path) -> None
 def test_another_writer_is_waited_for(watching: Watch, collection: Path) -> None:
     with closing(Catalogue(watching.index)) as catalogue, catalogue.writer():
         shutil.copy(collection / "rocket.jpg", watching.folder)
-        watching.until(lambda: "another process is writing" in watching.errors.read_text())
+        watching.until(lambda: "is writing to the index" in watching.errors.read_text())
         assert watching.photos() == {"coffee.jpg"}
     watching.until_photos_are("coffee.jpg", "rocket.jpg")
-    assert watching.errors.read_text().count("another process is writing") == 1
+    assert watching.errors.read_text().count("is writing to the index") == 1
 
 
 def test_a_folder_that_goes_keeps_its_photos_and_is_followed_again(

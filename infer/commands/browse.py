@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from . import IndexOption, ModelOption, say
+from . import IndexOption, ModelOption, heed_sigterm, say
 
 
 def browse_command(
@@ -46,7 +45,7 @@ def browse_command(
 
     with ImageIndex.open(index, model) as opened:
         try:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            heed_sigterm()
             serve(opened, port, plan.absolute(), ready)
         except KeyboardInterrupt:
             say("stopped")

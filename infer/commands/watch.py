@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import IndexOption, JsonOption, ModelOption, say
+from . import IndexOption, JsonOption, ModelOption, heed_sigterm, say
 
 if TYPE_CHECKING:
     from ..update import AddReport
@@ -50,7 +49,7 @@ def watch_command(
                 told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
                 typer.echo(f"{told}: {len(opened):,} photos in the index")
 
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        heed_sigterm()
         say(f"following {', '.join(map(str, folders))}; Ctrl-C stops it")
         try:
             Follower(opened, folders, report, say).run()
