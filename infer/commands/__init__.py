@@ -82,11 +82,16 @@ def progress(what: str) -> Iterator[Progress | None]:
 
 
 def warn_unread(unread: Sequence[Unread]) -> None:
-    """Name the files that could not be read, and count those beyond ``NAMED_PROBLEMS``."""
-    for one in unread[:NAMED_PROBLEMS]:
-        say(f"cannot read {one.path}: {one.reason}")
-    if len(unread) > NAMED_PROBLEMS:
-        say(f"… and {len(unread) - NAMED_PROBLEMS:,} more")
+    """Name the files that could not be read."""
+    say_some([f"cannot read {one.path}: {one.reason}" for one in unread])
+
+
+def say_some(lines: Sequence[str]) -> None:
+    """Write lines to stderr; of many, the first ones and how many more there are."""
+    for line in lines[:NAMED_PROBLEMS]:
+        say(line)
+    if len(lines) > NAMED_PROBLEMS:
+        say(f"… and {len(lines) - NAMED_PROBLEMS:,} more")
 
 
 def say(line: str) -> None:

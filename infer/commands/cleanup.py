@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import NAMED_PROBLEMS, JsonOption, progress, say
+from . import JsonOption, progress, say, say_some
 
 if TYPE_CHECKING:
     from ..cleanup import CleanupReport
@@ -87,10 +87,7 @@ def undo_command(
 def _tell(report: CleanupReport, done: str, as_json: bool) -> None:
     from .. import render
 
-    for refused in report.refused[:NAMED_PROBLEMS]:
-        say(f"left as it is: {refused.path}: {refused.reason}")
-    if len(report.refused) > NAMED_PROBLEMS:
-        say(f"… and {len(report.refused) - NAMED_PROBLEMS:,} more")
+    say_some([f"left as it is: {one.path}: {one.reason}" for one in report.refused])
     if as_json:
         answer = {
             "done": [str(path) for path in report.done],

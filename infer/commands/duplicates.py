@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from . import NAMED_PROBLEMS, IndexOption, JsonOption, progress, say
+from . import IndexOption, JsonOption, progress, say, say_some
 from .outputs import (
     CsvOption,
     Forms,
@@ -18,9 +18,6 @@ from .outputs import (
     SheetOption,
     give,
 )
-
-if TYPE_CHECKING:
-    from ..duplicates import PassedOver
 
 
 def duplicates_command(
@@ -69,7 +66,7 @@ def duplicates_command(
             progress=show,
         )
     groups = found.groups
-    _warn(found.passed_over)
+    say_some([f"passed over {one.path}: {one.reason}" for one in found.passed_over])
     planned = plan_of(groups)
     if plan:
         write_plan(planned, plan)
@@ -117,10 +114,3 @@ def distinct_command(
         opened.mark_distinct(digests, forget=forget)
     done = "forgotten" if forget else "remembered"
     typer.echo(f"{done}: these {len(digests)} photos are no duplicates of one another")
-
-
-def _warn(passed_over: list[PassedOver]) -> None:
-    for one in passed_over[:NAMED_PROBLEMS]:
-        say(f"passed over {one.path}: {one.reason}")
-    if len(passed_over) > NAMED_PROBLEMS:
-        say(f"… and {len(passed_over) - NAMED_PROBLEMS:,} more")
