@@ -29,7 +29,6 @@ Key = TypeVar("Key", int, bytes)
 
 NEIGHBOURS = 16  # nearest others of a photo that are candidates (measured: README)
 _DECODED_AT_ONCE = 256  # photos between two calls of progress
-_COMPARED_AT_ONCE = 1024  # pairs that a thread takes at a time
 
 # What may speak for keeping a photo: the smallest value wins.
 CRITERIA: dict[str, Callable[[IndexedPhoto], float]] = {
@@ -135,18 +134,17 @@ def find_groups(
     paired = np.unique(pairs).tolist()
     passed_over: dict[Path, str] = {}
 
-    steps = len(paired) + len(pairs)
+    def tell(done: int) -> None:
+        if progress:
+            progress(done, len(paired) + len(pairs))
 
     with _room_for(len(contents)) as thumbprints:
         readable = np.zeros(len(contents), dtype=bool)
         for done in _fill(thumbprints, readable, contents, paired, passed_over):
-            if progress:
-                progress(done, steps)
+            tell(done)
         pairs = pairs[readable[pairs].all(axis=1)]
         comparison = _Comparison(thumbprints, any_orientation)
-        for done in comparison.run(pairs):
-            if progress:
-                progress(steps - len(pairs) + done, steps)
+        comparison.run(pairs, lambda done: tell(len(paired) + done))
         components = [
             present
             for component in _components(comparison.same, contents)
@@ -252,25 +250,14 @@ class _Comparison:
         self._thumbprints = thumbprints
         self._any_orientation = any_orientation
 
-    def run(self, pairs: Pairs) -> Iterator[int]:
-        """Compare pairs on all cores and tell how many are done."""
-        parts = [pairs[n : n + _COMPARED_AT_ONCE] for n in range(0, len(pairs), _COMPARED_AT_ONCE)]
-        done = 0
-        with ThreadPoolExecutor(available_cores(), thread_name_prefix="compare") as pool:
-            try:
-                for part, same in zip(parts, pool.map(self._compared, parts), strict=True):
-                    self.same.update(same)
-                    done += len(part)
-                    yield done
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-
-    def _compared(self, pairs: Pairs) -> dict[tuple[int, int], tuple[float, int]]:
-        found = agreement(self._thumbprints, pairs, any_orientation=self._any_orientation)
-        return {
-            (int(pairs[row, 0]), int(pairs[row, 1])): (float(found.value[row]), found.turn[row])
-            for row in np.flatnonzero(found.value >= SAME_PHOTO)
-        }
+    def run(self, pairs: Pairs, progress: Callable[[int], None] = lambda done: None) -> None:
+        """Compare pairs, and tell time and again how many are done."""
+        found = agreement(
+            self._thumbprints, pairs, any_orientation=self._any_orientation, progress=progress
+        )
+        for row in np.flatnonzero(found.value >= SAME_PHOTO).tolist():
+            one, other = pairs[row].tolist()
+            self.same[one, other] = float(found.value[row]), int(found.turn[row])
 
 
 # --- what becomes of them -------------------------------------------------------------------------
@@ -331,8 +318,7 @@ def _groups(
             for photo in photos
         }
         unknown = sorted(p for p in pairs if p[0] != p[1] and p not in comparison.same)
-        for _ in comparison.run(np.array(unknown, dtype=np.int64).reshape(-1, 2)):
-            pass
+        comparison.run(np.array(unknown, dtype=np.int64).reshape(-1, 2))
         rest = []
         for best, photos in zip(kept, components, strict=True):
             copies: list[Copy] = []

@@ -11,15 +11,17 @@ picture's blocks the detail agrees: a watermark spoils some, another photo of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .encoder import Vectors
+from .machine import available_cores
 from .photo import Pixels
 
 SIDE = 64  # pixels, both sides of a thumbprint
@@ -51,6 +53,7 @@ _BLOCKS = 8  # into which both sides of a picture are divided
 _DETAIL = 2.0  # grey levels (standard deviation in a block): less is flat or noise
 _LEAST_BLOCKS = 6  # of the 64, with detail; with fewer, nothing can be said
 _MAY_DISAGREE = 0.4  # of the blocks: a watermark, a retouched spot
+_WINDOWED_AT_ONCE = 64  # pictures whose windows one thread cuts before it tells of its progress
 _AT_ONCE = 128  # pairs that are refined together, some 30 MB
 
 # Matrices are multiplied in stacks of small ones: from 2¹⁸ multiplications on, OpenBLAS would share
@@ -88,35 +91,51 @@ def thumbprint(pixels: Pixels) -> Thumbprints:
 
 
 def agreement(
-    thumbprints: Thumbprints, pairs: Pairs, *, any_orientation: bool = False
+    thumbprints: Thumbprints,
+    pairs: Pairs,
+    *,
+    any_orientation: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Agreement:
-    """Compare pairs of pictures.
+    """Compare pairs of pictures, on all cores.
 
     Args:
         thumbprints: uint8, shape = (n, SIDE, SIDE).
         pairs: int64, shape = (m, 2), positions among the thumbprints.
         any_orientation: try the second picture rotated and mirrored, too.
+        progress: called time and again with the number of pairs that are done.
     """
-    coarse, places, swapped, turns = _best_windows(thumbprints, pairs, any_orientation)
-    value = np.full(len(pairs), -1.0, dtype=np.float32)
-    worth = np.flatnonzero(coarse >= _WORTH_REFINING)
-    for first in range(0, len(worth), _AT_ONCE):
-        part = worth[first : first + _AT_ONCE]
-        one = thumbprints[pairs[part, 0]].astype(np.float32)
-        other = thumbprints[pairs[part, 1]].astype(np.float32)
-        for number, turn in enumerate(turns[part]):
-            other[number] = _turned(other[number], int(turn))
-        in_other = swapped[part, None, None]
-        whole, inner = np.where(in_other, other, one), np.where(in_other, one, other)
-        found, left = places[part], np.arange(len(part))
-        for side, steps, enough in _STAGES:
-            found = _refined(whole[left], inner[left], found, side, steps)
-            value[part[left]] = _agreement_at(whole[left], inner[left], found, side)
-            going_on = value[part[left]] >= enough
-            found, left = found[going_on], left[going_on]
-            if not len(left):
-                break
-    return Agreement(value, turns)
+    count = len(pairs)
+    value = np.full(count, -1.0, dtype=np.float32)
+    # Each pair twice: the second picture in windows of the first, and the other way round. All that
+    # are about one picture's windows are done together, since cutting them takes longest.
+    windowed = pairs.T.ravel()
+    order = np.argsort(windowed, kind="stable")
+    firsts = np.flatnonzero(np.diff(windowed[order], prepend=-1))
+    parts = np.split(order, firsts[_WINDOWED_AT_ONCE::_WINDOWED_AT_ONCE]) if count else []
+    sought = _Sought.for_rows(2 * count)
+    with ThreadPoolExecutor(available_cores(), thread_name_prefix="compare") as pool:
+        try:
+            done = 0
+            look = partial(_look, thumbprints, pairs, any_orientation)
+            for part, found in zip(parts, pool.map(look, parts), strict=True):
+                sought.put(part, found)
+                done += len(part)
+                progress(done // 4)  # half of the work, on one side of each pair
+            row = np.arange(count) + count * (sought.score[count:] > sought.score[:count])
+            best = sought.take(row)
+            worth = np.flatnonzero(best.score >= _WORTH_REFINING)
+            lots = [worth[n : n + _AT_ONCE] for n in range(0, len(worth), _AT_ONCE)]
+            refine = partial(_refine, thumbprints, pairs, row >= count, best)
+            done = count - len(worth)
+            for lot, reached in zip(lots, pool.map(refine, lots), strict=True):
+                value[lot] = reached
+                done += len(lot)
+                progress(count // 2 + done // 2)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    progress(count)
+    return Agreement(value, best.turn)
 
 
 def _turned(picture: Vectors, turn: int) -> Vectors:
@@ -128,42 +147,72 @@ def _turned(picture: Vectors, turn: int) -> Vectors:
 # --- coarse: one picture as a window of the other ------------------------------------------------
 
 
-def _best_windows(
-    thumbprints: Thumbprints, pairs: Pairs, any_orientation: bool
-) -> tuple[Vectors, Vectors, NDArray[np.bool_], NDArray[np.uint8]]:
-    """Find, for each pair, the best window of one picture for the whole of the other.
+@dataclass(frozen=True)
+class _Sought:
+    """Where pictures were found in windows of others.
 
-    Returns:
-        its correlation, shape = (m,); its place, shape = (m, 4), see :func:`_windows`; whether it
-        is a window of the second picture; and the turn of the second picture.
+    Attributes:
+        score: float32, shape = (n,): correlation of the best window.
+        place: float32, shape = (n, 4): x, width, y, height, as shares of the side.
+        turn: uint8, shape = (n,): of the pair's second picture.
     """
-    best = np.full(len(pairs), -np.inf, dtype=np.float32)
-    places = np.zeros((len(pairs), 4), dtype=np.float32)
-    swapped = np.zeros(len(pairs), dtype=bool)
-    turns = np.zeros(len(pairs), dtype=np.uint8)
-    ways = range(len(TURNS) if any_orientation else 1)
-    for side in (0, 1):  # the side of the pair that windows are taken of
-        order = np.argsort(pairs[:, side], kind="stable")
-        starts = np.flatnonzero(np.diff(pairs[order, side], prepend=-1))
-        for rows in np.split(order, starts[1:]):
-            if not len(rows):
+
+    score: Vectors
+    place: Vectors
+    turn: NDArray[np.uint8]
+
+    @classmethod
+    def for_rows(cls, count: int) -> _Sought:
+        return cls(
+            np.full(count, -np.inf, dtype=np.float32),
+            np.zeros((count, 4), dtype=np.float32),
+            np.zeros(count, dtype=np.uint8),
+        )
+
+    def put(self, rows: NDArray[np.int64], found: _Sought) -> None:
+        self.score[rows], self.place[rows], self.turn[rows] = found.score, found.place, found.turn
+
+    def take(self, rows: NDArray[Any]) -> _Sought:
+        return _Sought(self.score[rows], self.place[rows], self.turn[rows])
+
+
+def _look(
+    thumbprints: Thumbprints, pairs: Pairs, any_orientation: bool, rows: NDArray[np.int64]
+) -> _Sought:
+    """Find the best window of one picture for the whole of another.
+
+    Args:
+        thumbprints: of all.
+        pairs: shape = (m, 2).
+        any_orientation: try the second picture of each pair turned, too.
+        rows: n looks for the second picture of pair n in the first, m + n for the first in the
+            second. Those that look in one picture follow one another.
+    """
+    found = _Sought.for_rows(len(rows))
+    side, pair = np.divmod(rows, len(pairs))
+    windowed, inner = pairs[pair, side], pairs[pair, 1 - side]
+    starts = np.flatnonzero(np.diff(windowed, prepend=-1))
+    for part in np.split(np.arange(len(rows)), starts[1:]):
+        windows, lengths = _windows_of(thumbprints[windowed[part[0]]])
+        pictures = _shrunk(thumbprints[inner[part]].astype(np.float32), _WINDOW)
+        for second in (0, 1):
+            mine = part[side[part] == second]
+            if not len(mine):
                 continue
-            windows, lengths = _windows_of(thumbprints[pairs[rows[0], side]])
-            inner = _shrunk(thumbprints[pairs[rows, 1 - side]].astype(np.float32), _WINDOW)
-            for turn in ways:
+            small = pictures[side[part] == second]
+            for turn in range(len(TURNS) if any_orientation else 1):
                 # Turning the second picture back is as good as turning the first one.
-                way = turn if side == 0 else BACK[turn]
-                sought = _normed(_turned(inner, way).reshape(len(rows), -1))
-                scores = (windows @ sought.T).reshape(-1, len(rows)) / lengths[:, None]
+                turned = _turned(small, BACK[turn] if second else turn)
+                wanted = _normed(turned.reshape(len(mine), -1))
+                scores = (windows @ wanted.T).reshape(-1, len(mine)) / lengths[:, None]
                 window = scores.argmax(axis=0)
-                score = scores[window, np.arange(len(rows))]
-                better = score > best[rows]
-                changed = rows[better]
-                best[changed], turns[changed], swapped[changed] = score[better], turn, side == 1
-                # A window of the second picture was found in its own frame: it is turned with it.
-                found = _place(window[better])
-                places[changed] = found if side == 0 else _turned_places(found, turn)
-    return best, places, swapped, turns
+                score = scores[window, np.arange(len(mine))]
+                better = score > found.score[mine]
+                changed, place = mine[better], _place(window[better])
+                found.score[changed], found.turn[changed] = score[better], turn
+                # A window of the second picture was found in its own frame: it turns with it.
+                found.place[changed] = _turned_places(place, turn) if second else place
+    return found
 
 
 def _turned_places(places: Vectors, turn: int) -> Vectors:
@@ -248,6 +297,32 @@ def _normed(rows: Vectors) -> Vectors:
 
 
 # --- fine: where exactly, and do they agree? -----------------------------------------------------
+
+
+def _refine(
+    thumbprints: Thumbprints,
+    pairs: Pairs,
+    in_second: NDArray[np.bool_],
+    best: _Sought,
+    rows: NDArray[np.int64],
+) -> Vectors:
+    """Lay the pictures of some pairs exactly over each other and tell how well they agree."""
+    one = thumbprints[pairs[rows, 0]].astype(np.float32)
+    other = thumbprints[pairs[rows, 1]].astype(np.float32)
+    for number, turn in enumerate(best.turn[rows]):
+        other[number] = _turned(other[number], int(turn))
+    swap = in_second[rows, None, None]
+    whole, inner = np.where(swap, other, one), np.where(swap, one, other)
+    value = np.full(len(rows), -1.0, dtype=np.float32)
+    found, left = best.place[rows], np.arange(len(rows))
+    for side, steps, enough in _STAGES:
+        found = _refined(whole[left], inner[left], found, side, steps)
+        value[left] = _agreement_at(whole[left], inner[left], found, side)
+        going_on = value[left] >= enough
+        found, left = found[going_on], left[going_on]
+        if not len(left):
+            break
+    return value
 
 
 def _refined(whole: Vectors, inner: Vectors, places: Vectors, side: int, steps: int) -> Vectors:

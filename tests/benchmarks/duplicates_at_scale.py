@@ -1,0 +1,102 @@
+"""Run `duplicates` over very many photos, and tell how long it computes and how much it holds.
+
+    python tests/benchmarks/duplicates_at_scale.py 50000 200000
+
+The files are real and small, the vectors random. Of every hundredth photo there is one copy, whose
+vector is near.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from imgsim_edge.infer import ImageIndex
+from imgsim_edge.infer.catalogue import Catalogue
+from imgsim_edge.infer.duplicates import find_groups
+from imgsim_edge.infer.encoder import Encoder
+from imgsim_edge.infer.follow import follow
+from imgsim_edge.infer.rows import PhotoRow
+from imgsim_edge.infer.writer import Batch
+from PIL import Image
+
+PICTURES = 500  # different ones; the photos are links to their files
+COPY_EVERY = 100
+
+
+def main() -> None:
+    print("| photos | groups | computing | largest memory |\n|---|---|---|---|")
+    for count in map(int, sys.argv[1:]):
+        # A process of its own, since the largest memory of a process never falls.
+        process = multiprocessing.get_context("spawn").Process(target=measure, args=(count,))
+        process.start()
+        process.join()
+
+
+def measure(count: int) -> None:
+    random = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "photos"
+        rows, vectors = make_photos(folder, count, random)
+        encoder = Encoder()
+        catalogue = Catalogue.create(
+            Path(temporary) / "index", encoder.digest, "default", encoder.dimension
+        )
+        with catalogue.writer() as writer:
+            root = writer.add_root(folder, ())
+            place = writer.add_folders(root.id, {"": False})[""].id
+            for first in range(0, count, 5000):
+                part = rows[first : first + 5000]
+                photos = [PhotoRow(n, place, *rest, 0) for n, *rest in part]
+                writer.commit(Batch(photos, {n: vectors[n] for n, *_ in part}))
+            follow(writer, catalogue.folder)  # builds the graph
+        catalogue.close()
+        del rows, vectors, encoder
+        with ImageIndex.open(Path(temporary) / "index") as index:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            started = time.process_time()
+            found = find_groups(index)
+            took = time.process_time() - started
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(
+        f"| {count:,} | {len(found.groups):,} | {took:.0f} s, {took / count * 1e3:.2f} ms a photo "
+        f"| {peak / 1e6:.2f} GB ({before / 1e6:.2f} GB before) |",
+        flush=True,
+    )
+
+
+def make_photos(
+    folder: Path, count: int, random: np.random.Generator
+) -> tuple[list[tuple[object, ...]], np.ndarray]:
+    folder.mkdir()
+    for number in range(PICTURES):
+        noise = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        image = Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC)
+        image.save(folder / f"picture-{number}.jpg")
+    vectors = random.standard_normal((count, 64)).astype(np.float32)
+    rows: list[tuple[object, ...]] = []
+    for number in range(count):
+        picture = folder / f"picture-{int(random.integers(PICTURES))}.jpg"
+        path = folder / f"{number}.jpg"
+        if number % COPY_EVERY == 1:
+            path.write_bytes((folder / f"{number - 1}.jpg").read_bytes() + b"\0")
+            vectors[number] = vectors[number - 1] + 0.05 * random.standard_normal(64)
+        else:
+            path.hardlink_to(picture)
+        status = path.stat()
+        digest = hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
+        entry = (number, path.name, status.st_size, status.st_mtime_ns, digest, 96, 96)
+        rows.append(entry)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return rows, vectors
+
+
+if __name__ == "__main__":
+    main()
