@@ -1,0 +1,187 @@
+"""How the page of `imgsim-edge browse` copes with a large collection, in a real Chromium.
+
+Makes a collection of small JPEG files and an index of them with vectors at random, opens the page
+and scrolls. Printed are the time from the start of the command to the address, that of some answers
+of the server, how long frames take while scrolling, how soon all pictures in sight are there after
+a jump to where nobody has been, how many tiles the page holds, and the memory of the server.
+Linux only, since it reads /proc; needs the extra `dev` and Debian's `chromium`.
+
+    python tests/benchmarks/browsing.py --photos 100000
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage
+from imgsim_edge.infer.catalogue import Catalogue
+from imgsim_edge.infer.embed import content_digest
+from imgsim_edge.infer.encoder import Encoder
+from imgsim_edge.infer.index import ImageIndex
+from imgsim_edge.infer.rows import PhotoRow
+from imgsim_edge.infer.writer import Batch
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+PROGRAM = "import sys; from imgsim_edge.infer.cli import main; sys.exit(main())"
+IN_A_FOLDER = 1000  # photos
+SIZE = (96, 64)  # of a photo in pixels
+JUMPS = 10
+SCROLL = """async ([step, frames]) => {
+    const times = [];
+    let last = performance.now();
+    for (let n = 0; n < frames; n += 1) {
+        scrollBy(0, step);
+        await new Promise(requestAnimationFrame);
+        times.push(performance.now() - last);
+        last = performance.now();
+    }
+    times.sort((a, b) => a - b);
+    return [times[frames >> 1], times[Math.floor(frames * 0.95)]];
+}"""
+ALL_THERE = """() => [...document.querySelectorAll(".tile img")].every((image) => {
+    const { top, bottom } = image.getBoundingClientRect();
+    return bottom < 0 || top > innerHeight || image.naturalWidth > 0;
+})"""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=int, default=100_000)
+    count = parser.parse_args().photos
+    with tempfile.TemporaryDirectory() as folder:
+        top = Path(folder)
+        make(top, count)
+        environment = {**os.environ, "XDG_CACHE_HOME": str(top / "cache")}
+        command = ["browse", "--no-open", "--index", str(top / "index")]
+        began = time.monotonic()
+        server = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        try:
+            assert server.stdout
+            address = server.stdout.readline().strip()
+            print(f"address printed after {time.monotonic() - began:.1f} s, {count:,} photos")
+            ask(address, count)
+            scroll(address)
+            status = Path(f"/proc/{server.pid}/status").read_text().splitlines()
+            peak = next(line for line in status if line.startswith("VmHWM"))
+            print(f"server's peak memory: {int(peak.split()[1]) / 1000:.0f} MB")
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def make(top: Path, count: int) -> None:
+    """Make the photos and the index."""
+    source = Image.open(Path(skimage.__file__).parent / "data" / "coffee.png").convert("RGB")
+    random = np.random.default_rng(0)
+    encoder = Encoder()
+    catalogue = Catalogue.create(top / "index", encoder.digest, "default", encoder.dimension)
+    with catalogue.writer() as writer:
+        root = writer.add_root(top / "photos", ())
+        for first in range(0, count, IN_A_FOLDER):
+            name = f"{first // IN_A_FOLDER:04}"
+            (row,) = writer.add_folders(root.id, {name: False}).values()
+            (top / "photos" / name).mkdir(parents=True)
+            photos, vectors = [], {}
+            for number in range(first, min(first + IN_A_FOLDER, count)):
+                left, upper = random.integers(0, 300, size=2).tolist()
+                part = source.crop((left, upper, left + 300, upper + 200)).resize(SIZE)
+                jpeg = io.BytesIO()
+                part.save(jpeg, "JPEG")
+                content = jpeg.getvalue() + number.to_bytes(4, "big")  # no two are the same
+                file = top / "photos" / name / f"{number:07}.jpg"
+                file.write_bytes(content)
+                status = file.stat()
+                digest = content_digest(content)
+                photos.append(
+                    PhotoRow(
+                        number,
+                        row.id,
+                        file.name,
+                        status.st_size,
+                        status.st_mtime_ns,
+                        digest,
+                        *SIZE,
+                        0,
+                    )
+                )
+                vector = random.standard_normal(encoder.dimension).astype(np.float32)
+                vectors[number] = vector / np.linalg.norm(vector)
+            writer.commit(Batch(photos=photos, vectors=vectors))
+    catalogue.close()
+    with ImageIndex.open(top / "index") as index:
+        index.add()  # finds that nothing has changed, and builds the graph
+        assert len(index) == count
+
+
+def ask(address: str, count: int) -> None:
+    """Time some answers of the server, ten of each."""
+    folder = json.loads(urllib.request.urlopen(f"{address}api/folders").read())[-1]["key"]
+    questions = {
+        "a part of the list": "api/photos?count=200&first={}",
+        "neighbours": "api/photos/{}/similar?count=60",
+        "neighbours in a folder": f"api/photos/{{}}/similar?count=60&folder={folder}",
+    }
+    for name, question in questions.items():
+        times = []
+        for number in range(11):
+            began = time.monotonic()
+            urllib.request.urlopen(address + question.format(number * count // 11)).read()
+            times.append(time.monotonic() - began)
+        # The first one loads what the others use.
+        print(f"{name}: first {times[0] * 1e3:.0f} ms, median {median(times[1:])}")
+
+
+def scroll(address: str) -> None:
+    """Scroll the page and jump about in it."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--headless", "--no-sandbox", "--disable-gpu"],
+        )
+        page: Any = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(address)
+        page.wait_for_selector(".tile[href]")
+        for name, step in (("reading", 20), ("skimming", 400)):
+            middle, slow = page.evaluate(SCROLL, [step, 300])
+            print(f"frames while {name}: median {middle:.0f} ms, 95 % within {slow:.0f} ms")
+        times = []
+        for number in range(JUMPS):
+            share = (number + 0.5) / JUMPS
+            began = time.monotonic()
+            page.evaluate(f"scrollTo(0, document.documentElement.scrollHeight * {share})")
+            page.wait_for_function("() => document.querySelector('.tile[href]')")
+            page.wait_for_function(ALL_THERE)
+            times.append(time.monotonic() - began)
+        print(f"pictures in sight after a jump: median {median(times)}")
+        print(f"tiles in the page: {page.locator('.tile').count()}")
+        browser.close()
+
+
+def median(times: list[float]) -> str:
+    """Write the median of some seconds in milliseconds."""
+    return f"{statistics.median(times) * 1e3:.0f} ms"
+
+
+if __name__ == "__main__":
+    main()
