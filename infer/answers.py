@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .background import Background, odds
-from .duplicates import Copy, Group
-from .index import IndexedPhoto, Match
+
+if TYPE_CHECKING:
+    from .duplicates import Copy, Group
+    from .index import IndexedPhoto, Match
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from .errors import ImgsimError, PhotoError, UsageError
 from .index import ImageIndex
 from .machine import Machine, available_cores, peak_memory, this_machine
 from .photo import load_photo
-from .scan import FoundFile, scan
+from .scan import FoundFile, scan_files
 
 MADE_SETS = {"12 MP": ((4000, 3000), 24), "small": ((320, 240), 256)}  # name → size, photos
 SAMPLE = 256  # photos that are taken from a user's folder
@@ -159,7 +159,7 @@ def benchmark(
 def _sample(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder: give a folder of photos, or none")
-    found = [folder / f.path for f in scan(folder) if isinstance(f, FoundFile)]
+    found = [folder / f.path for f in scan_files(folder) if isinstance(f, FoundFile)]
     if len(found) > SAMPLE:
         found = [found[n * len(found) // SAMPLE] for n in range(SAMPLE)]
     readable = []

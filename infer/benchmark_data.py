@@ -13,6 +13,9 @@ from .index import ImageIndex
 from .rows import BLOCK_SLOTS, PhotoRow
 from .writer import Batch
 
+PATCH_SIDE = 1024  # pixels
+SENSOR_NOISE = 3.5  # of 255, standard deviation
+
 
 def make_photos(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
     """Make JPEG files that are as much work as photographs.
@@ -29,26 +32,33 @@ def make_photos(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
-    width, height = (side + side // 8 for side in size)  # each photo is a part of one large scene
-    scene = np.full((height, width, 3), 128.0, np.float32)
-    cell = max(width, height)
-    while cell >= 2:
-        shape = (height // cell + 2, width // cell + 2, 3)
-        strength = 2.2 * cell**0.4
-        octave = (128 + strength * random.standard_normal(shape)).clip(0, 255).astype(np.uint8)
-        smooth = Image.fromarray(octave).resize((width, height), Image.Resampling.BICUBIC)
-        scene += np.asarray(smooth, np.float32) - 128.0
-        cell //= 2
-    scene += 3.5 * random.standard_normal((height, width, 1), np.float32)
-    image = Image.fromarray(scene.clip(0, 255).astype(np.uint8))
+    patch = _patch(random)
     paths = []
     for number in range(count):
-        left = int(random.integers(width - size[0] + 1))
-        top = int(random.integers(height - size[1] + 1))
+        photo = Image.new("RGB", size)
+        left, top = (int(start) for start in random.integers(0, PATCH_SIDE, 2))
+        for x in range(-left, size[0], PATCH_SIDE):
+            for y in range(-top, size[1], PATCH_SIDE):
+                photo.paste(patch, (x, y))
         paths.append(folder / f"{number:05}.jpg")
-        part = image.crop((left, top, left + size[0], top + size[1]))
-        part.save(paths[-1], quality=90)
+        photo.save(paths[-1], quality=90)
     return paths
+
+
+def _patch(random: np.random.Generator) -> Image.Image:
+    """Make a piece of a scene; photos are paved with it, since its noise takes long to draw."""
+    scene = np.full((PATCH_SIDE, PATCH_SIDE, 3), 128.0, np.float32)
+    cell = PATCH_SIDE
+    while cell >= 2:
+        cells = PATCH_SIDE // cell
+        strength = 2.2 * cell**0.4
+        octave = 128 + strength * random.standard_normal((cells, cells, 3))
+        image = Image.fromarray(octave.clip(0, 255).astype(np.uint8))
+        smooth = image.resize((PATCH_SIDE, PATCH_SIDE), Image.Resampling.BICUBIC)
+        scene += np.asarray(smooth, np.float32) - 128.0
+        cell //= 2
+    scene += SENSOR_NOISE * random.standard_normal((PATCH_SIDE, PATCH_SIDE, 1), np.float32)
+    return Image.fromarray(scene.clip(0, 255).astype(np.uint8))
 
 
 def make_index(folder: Path, encoder: Encoder, model: Path | str, count: int) -> Path:

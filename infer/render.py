@@ -8,12 +8,14 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .answers import relation
 from .background import Background, odds
-from .duplicates import Group
-from .index import IndexedPhoto, Match
+
+if TYPE_CHECKING:
+    from .duplicates import Group
+    from .index import IndexedPhoto, Match
 
 # --- answers to queries --------------------------------------------------------------------------
 

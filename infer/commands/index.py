@@ -15,6 +15,7 @@ from . import (
     ThreadsOption,
     exit_status,
     heed_sigterm,
+    one_thread_for_numpy,
     progress,
     say,
     warn_unread,
@@ -46,6 +47,7 @@ def index_command(
     as_json: JsonOption = False,
 ) -> None:
     """Index folders of photos, or bring an index up to date with them."""
+    one_thread_for_numpy()
     from ..index import ImageIndex
 
     heed_sigterm()

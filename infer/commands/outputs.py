@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +107,8 @@ def _written(forms: Forms, title: str, sections: Callable[[], Sequence[Section]]
         written = forms.sheet
     html = forms.html
     if forms.opened and not (forms.sheet or html):
+        import tempfile
+
         html = Path(tempfile.mkdtemp(prefix="imgsim-edge-")) / "answer.html"
     if html:
         from ..answers_page import answers_page

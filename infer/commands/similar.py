@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import IndexOption, JsonOption, ModelOption, say
+from . import IndexOption, JsonOption, ModelOption, one_thread_for_numpy, say
 from .outputs import (
     CsvOption,
     Forms,
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
     from ..background import Background
     from ..index import ImageIndex, Match
     from ..query import Query
-
-# One query is no work for NumPy's own threads, but starting them costs a fifth of the command: they
-# spin before they sleep. It counts where NumPy is not loaded yet.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 STDIN = "-"
 
@@ -95,6 +90,7 @@ def similar_command(
     if not asked:
         raise typer.BadParameter("name at least one photo")
 
+    one_thread_for_numpy()
     from .. import answers, render
     from ..index import ImageIndex
 
