@@ -274,13 +274,16 @@ def _cold_query(query: Path, index: Path) -> tuple[float, float]:
     return time.perf_counter() - began, cpu - before.children_user - before.children_system
 
 
-def _warm_query(queries: Sequence[Path], folder: Path, model: str) -> tuple[float, float]:
+def _warm_query(
+    queries: Sequence[Path], count: int, folder: Path, model: str
+) -> tuple[float, float]:
     """Tell the seconds from a file to its answers, and of those what the search takes."""
     with ImageIndex.open(folder, model) as index:
+        queries = queries[:count]
         vectors = index.embed(queries)
         whole, search = [], []
         index.similar(vectors[0])
-        for number in range(WARM_QUERIES):
+        for number in range(count):
             place = number % len(queries)
             began = time.perf_counter()
             index.similar(queries[place])
