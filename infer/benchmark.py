@@ -237,7 +237,7 @@ def _measure(
             rates["index"].append(len(paths) / _index(photos, index, model, threads))
     both = [1 / (1 / d + 1 / e) for d, e in zip(rates["decode"], rates["encode"], strict=True)]
     cold = [_cold_query(paths[n % len(paths)], filled) for n in range(COLD_QUERIES)]
-    warm, search = _warm_query(paths[:WARM_QUERIES], filled, model)
+    warm, search = _warm_query(paths, WARM_QUERIES * rounds, filled, model)
     return Speeds(
         name=name,
         photos=len(paths),
