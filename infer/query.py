@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 
 from .encoder import Encoder, Vectors
 from .errors import UsageError
+from .machine import available_cores
 from .rows import PhotoRow
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from .photo import Photo
 
     Query = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
 
@@ -48,7 +52,8 @@ def query_vectors(
     dimension = snapshot.header().dimension
     vectors = np.empty((len(queries), dimension), dtype=np.float32)
     ids: list[int | None] = [None] * len(queries)
-    pixels, places = [], []
+    loads: list[Callable[[], Photo]] = []
+    places = []
     for place, query in enumerate(queries):
         if isinstance(query, np.ndarray) and query.ndim == 1:
             vectors[place] = _unit(query, dimension)
@@ -59,22 +64,39 @@ def query_vectors(
                 ids[place] = row.id
                 vectors[place] = snapshot.vector(row)
                 continue
-        from PIL import Image
-
-        from .photo import load_photo, photo_from_array, photo_from_image
-
-        size = encoder().image_size
-        if isinstance(query, np.ndarray):
-            photo = photo_from_array(query, size)
-        elif isinstance(query, Image.Image):
-            photo = photo_from_image(query, size)
-        else:
-            photo = load_photo(query, size)
-        pixels.append(photo.pixels)
+        loads.append(_loading(query, encoder().image_size))
         places.append(place)
-    if pixels:
-        vectors[places] = encoder().encode(np.stack(pixels))
+    if loads:
+        vectors[places] = _embed(loads, encoder())
     return QueryVectors(vectors, ids)
+
+
+def _loading(query: Query, size: int) -> Callable[[], Photo]:
+    """Choose how a query becomes pixels."""
+    from PIL import Image
+
+    from .photo import load_photo, photo_from_array, photo_from_image
+
+    if isinstance(query, np.ndarray):
+        return partial(photo_from_array, query, size)
+    if isinstance(query, Image.Image):
+        return partial(photo_from_image, query, size)
+    return partial(load_photo, query, size)
+
+
+def _embed(loads: Sequence[Callable[[], Photo]], encoder: Encoder) -> list[Vectors]:
+    """Decode and encode, side by side where there are several, without keeping their pixels."""
+
+    def embed(load: Callable[[], Photo]) -> Vectors:
+        vector: Vectors = encoder.encode(load().pixels[None])[0]
+        return vector
+
+    if len(loads) == 1:
+        return [embed(loads[0])]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(available_cores(), len(loads))) as pool:
+        return list(pool.map(embed, loads))
 
 
 def names_of(path: Path) -> Iterable[Path]:

@@ -191,3 +191,21 @@ def test_an_interrupt_keeps_what_was_committed_and_says_so(
         assert len(index) % BATCH == 0
         index.add([photos])
         assert len(index) == 600
+
+
+def test_many_queries_answer_as_each_of_them_alone(indexed: Path, photographs: dict) -> None:
+    queries = [photographs[name].rotate(3) for name in sorted(photographs)]
+    with ImageIndex.open(indexed) as index:
+        together = index.similar_many(queries, k=3)
+        alone = [index.similar(query, k=3) for query in queries]
+    assert [[m.path for m in found] for found in together] == [
+        [m.path for m in found] for found in alone
+    ]
+
+
+def test_one_bad_query_of_many_is_named(indexed: Path, collection: Path, tmp_path: Path) -> None:
+    (tmp_path / "torn.jpg").write_bytes(next(collection.glob("*.jpg")).read_bytes()[:99])
+    good = tmp_path / "good.jpg"
+    good.write_bytes(next(collection.glob("*.jpg")).read_bytes())
+    with ImageIndex.open(indexed) as index, pytest.raises(PhotoError, match=r"torn\.jpg"):
+        index.similar_many([good, tmp_path / "torn.jpg", good])
