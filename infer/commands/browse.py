@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +42,8 @@ def browse_command(
         if not no_open:
             import webbrowser
 
-            webbrowser.open(address)
+            # Beside the server: a browser that runs in this terminal would keep it from answering.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     with ImageIndex.open(index, model) as opened:
         try:

@@ -8,7 +8,6 @@ does not show it under the old one's name.
 from __future__ import annotations
 
 import io
-import mimetypes
 import threading
 import warnings
 from importlib import resources
@@ -49,6 +48,13 @@ MOST_LISTED = 500  # photos in one part of the listing
 MOST_ANSWERS = 500
 GREATEST_ID = 2**63 - 1  # that SQLite can hold, and never reaches
 _INDEX_PAGE = "index.html"
+# Written down here, since what the system says of them differs, and a wrong one stops the page.
+_MEDIA_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 
 
 class Page:
@@ -92,8 +98,11 @@ class Page:
         name = request.path_params.get("name", _INDEX_PAGE)
         if name not in self._static:
             raise HTTPException(404, "no such file")
-        kind = mimetypes.guess_type(name)[0]
-        return Response(self._static[name], media_type=kind, headers={"Cache-Control": "no-cache"})
+        return Response(
+            self._static[name],
+            media_type=_MEDIA_TYPES[Path(name).suffix],
+            headers={"Cache-Control": "no-cache"},
+        )
 
     # --- the collection --------------------------------------------------------------------------
 
