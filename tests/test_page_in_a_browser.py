@@ -277,9 +277,9 @@ def test_duplicates_are_looked_through_and_planned(page: Any, plan: Path) -> Non
     page.get_by_text("They are duplicates after all").click()
     page.wait_for_function("() => !document.querySelector('.distinct')")
     page.click("#write")
-    page.wait_for_selector("#freed code")
+    page.wait_for_selector("#planned code")
     assert len(read_plan(plan).groups) > 0
-    assert str(plan) in page.inner_text("#freed")
+    assert str(plan) in page.inner_text("#planned")
 
 
 def test_another_origin_cannot_read_or_post(browser: Any, address: str) -> None:
@@ -306,7 +306,9 @@ def test_the_page_follows_the_index(
         shutil.copy(collection / "coffee.jpg", added)
         index.add([photos])
         page.wait_for_function("() => document.getElementById('count').textContent === '19'")
-        page.wait_for_selector("a.tile[title='zz-new.jpg'] img[src]")
+        page.wait_for_function(
+            """() => document.querySelector("a.tile[title='zz-new.jpg'] img")?.naturalWidth > 0"""
+        )
     finally:
         added.unlink()
         index.add([photos])

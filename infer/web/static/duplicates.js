@@ -35,6 +35,7 @@ export class Duplicates {
     this.#state = now;
     if (isOther) {
       this.#shown = 0;
+      element("planned").replaceChildren();
       element("groups").replaceChildren();
       if (!now.is_running && now.search) announce(this.#summary());
     }
@@ -169,6 +170,7 @@ export class Duplicates {
 
   async #decide(number, what, decision) {
     const focused = document.activeElement?.dataset.does;
+    element("planned").replaceChildren(); // what was written is no longer what is decided
     try {
       const group = await ask(`api/duplicates/${this.#state.search}/${number}/${what}`, {
         method: "POST",
@@ -187,13 +189,13 @@ export class Duplicates {
 
   async #write() {
     try {
-      const { path, files, bytes: size } = await ask("api/plan", { method: "POST" });
+      const { path } = await ask("api/plan", { method: "POST" });
       complain(null);
-      element("freed").replaceChildren(
-        `${count(files, "photo", "photos")}, ${bytes(size)}: written to ${path}. Carry it out with `,
+      element("planned").replaceChildren(
+        `– the plan is in ${path}. Carry it out with `,
         make("code", { textContent: `imgsim-edge apply ${quoted(path)} --trash` }),
       );
-      announce(element("freed").textContent);
+      announce(element("planned").textContent);
     } catch (error) {
       complain(error.message);
     }
