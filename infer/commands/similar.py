@@ -109,10 +109,11 @@ def similar_command(
         )
         empty = not len(opened_index)
     if not any(found):
-        if empty or (floor is None and within is None):
-            say("the index holds no other photo: add some with `imgsim-edge index FOLDER`")
-        else:
+        if floor is not None and not empty:
             say("no photo is as similar as that")
+        else:
+            where = "" if within is None or empty else f" below {within}"
+            say(f"the index holds no other photo{where}: add some with `imgsim-edge index FOLDER`")
     answered = [(one, matches) for one, matches in zip(asked, found, strict=True) if matches]
 
     def records() -> list[dict[str, object]]:
