@@ -107,6 +107,9 @@ def test_answers_can_be_kept_to_a_folder_and_to_a_score(
     assert len(above.stdout.splitlines()) == 4  # the best two of each folder
     none = run("similar", query, "--in", tmp_path / "elsewhere")
     assert (none.status, none.stdout) == (0, "")
+    assert f"no other photo below {tmp_path / 'elsewhere'}" in none.stderr
+    none = run("similar", collection / "rocket.jpg", "--min-score", "0.99")
+    assert (none.status, none.stdout) == (0, "")
     assert "no photo is as similar" in none.stderr
 
 
