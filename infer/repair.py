@@ -45,20 +45,10 @@ def repair(folder: Path) -> list[Finding]:
         if any(finding.part == "catalogue" for finding in findings):
             with writer_lock(folder):
                 findings += _rebuild(folder)
+        if findings:
+            findings.append(_rebuild_graph(folder))
     except (OSError, sqlite3.Error) as error:
         raise UsageError(f"cannot repair the index in {folder}: {error}") from error
-    if findings:
-        catalogue = Catalogue(folder)
-        with catalogue.writer() as writer:
-            writer.set_graph(None)
-            for file in graph_files(folder):
-                file.unlink(missing_ok=True)
-            follow(writer, folder)
-            built = writer.header().graph
-        catalogue.close()
-        findings.append(
-            Finding("the graph has been built again" if built else "there is no graph now", "graph")
-        )
     return findings
 
 
@@ -109,6 +99,18 @@ def _rebuild(folder: Path) -> Iterator[Finding]:
     )
 
 
+def _rebuild_graph(folder: Path) -> Finding:
+    catalogue = Catalogue(folder)
+    with catalogue.writer() as writer:
+        writer.set_graph(None)
+        for file in graph_files(folder):
+            file.unlink(missing_ok=True)
+        follow(writer, folder)
+        built = writer.header().graph is not None
+    catalogue.close()
+    return Finding("the graph has been built again" if built else "there is no graph now", "graph")
+
+
 def _fill(path: Path, found: Salvage) -> list[Finding]:
     """Write what was salvaged into a new catalogue, and tell what could not be."""
     connection = connect(path)
@@ -151,11 +153,11 @@ def _fill(path: Path, found: Salvage) -> list[Finding]:
         for slot in np.flatnonzero(block.live).tolist()
         if number * BLOCK_SLOTS + slot not in found.photos
     )
-    if nameless:
-        lost.append(f"{nameless:,} photos: their rows are lost, so that nothing tells their names")
     findings = [Finding(line) for line in lost[:_NAMED]]
     if len(lost) > _NAMED:
         findings.append(Finding(f"… and {len(lost) - _NAMED:,} more photos are lost"))
+    if nameless:
+        findings.append(Finding(f"vectors whose photos' names are lost: {nameless:,}"))
     before = found.header.get("photos")
     of = f" of {before:,}" if isinstance(before, int) else ""
     return [*findings, Finding(f"{kept:,}{of} photos are kept")]

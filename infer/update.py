@@ -327,6 +327,7 @@ class _Intake:
         self._gone = gone
         self._files: dict[Path, tuple[_Folder, str, int, int]] = {}
         self._by_digest: dict[bytes, int] = {}
+        self._sizes: set[int] = set()  # of files whose like have been looked up
 
     def batches(
         self,
@@ -362,7 +363,8 @@ class _Intake:
                 if not isinstance(error, FileNotFoundError):
                     self._report.unread.append(Unread(path, error.strerror or str(error)))
                 continue
-            if known:
+            if known and status.st_size not in self._sizes:
+                self._sizes.add(status.st_size)
                 for photo in self._writer.of_size(status.st_size):
                     self._by_digest[photo.digest] = photo.id
             self._files[path] = (folder, name, status.st_size, status.st_mtime_ns)

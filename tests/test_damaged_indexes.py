@@ -318,7 +318,7 @@ def test_repair_names_what_is_lost_and_keeps_the_rest(run: Run, tmp_path: Path) 
     told = run("repair")
     assert told.status == 0
     assert "its vector is lost" in told.stdout
-    assert "1 photos: their rows are lost" in told.stdout
+    assert "vectors whose photos' names are lost: 1\n" in told.stdout
     assert f"{PHOTOS - 2 - 1 - 255:,} of {PHOTOS - 2:,} photos are kept" in told.stdout
     assert (folder / DAMAGED_FILE).read_bytes() == bytes(content)
     assert run("verify").stdout.startswith("nothing is wrong")
