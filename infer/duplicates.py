@@ -1,7 +1,7 @@
 """Groups of photos that are copies of one another, and which of them to keep.
 
-Candidates are near in the index; what decides is whether the pictures lie over each other
-(:mod:`.registration`). Every photo of a group was compared with the one that is to be kept.
+What makes them :mod:`.candidates` is likeness; what decides is whether the pictures lie over each
+other (:mod:`.registration`). Every photo of a group was compared with the one that is to be kept.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .candidates import near_in_index, near_in_light
 from .errors import PhotoError, UsageError
 from .index import ImageIndex, IndexedPhoto
 from .machine import available_cores
@@ -27,7 +28,6 @@ from .update import Progress
 
 Key = TypeVar("Key", int, bytes)
 
-NEIGHBOURS = 16  # nearest others of a photo that are candidates (measured: README)
 _DECODED_AT_ONCE = 256  # photos between two calls of progress
 
 # What may speak for keeping a photo: the smallest value wins.
@@ -130,21 +130,22 @@ def find_groups(
     """
     contents = _contents(index.photos(within=within))
     content_of = {photo.id: n for n, photos in enumerate(contents) for photo in photos}
-    pairs = _candidates(index, content_of, within)
-    paired = np.unique(pairs).tolist()
+    near = near_in_index(index, content_of, within)
     passed_over: dict[Path, str] = {}
 
-    def tell(done: int) -> None:
+    def tell(photos: int, pairs: int = 0, of_pairs: int = len(near)) -> None:
         if progress:
-            progress(done, len(paired) + len(pairs))
+            progress(photos + pairs, len(contents) + of_pairs)
 
     with _room_for(len(contents)) as thumbprints:
         readable = np.zeros(len(contents), dtype=bool)
-        for done in _fill(thumbprints, readable, contents, paired, passed_over):
+        for done in _fill(thumbprints, readable, contents, passed_over):
             tell(done)
+        alike = near_in_light(thumbprints, readable, any_orientation=any_orientation)
+        pairs = np.unique(np.concatenate([near, alike]), axis=0)
         pairs = pairs[readable[pairs].all(axis=1)]
         comparison = _Comparison(thumbprints, any_orientation)
-        comparison.run(pairs, lambda done: tell(len(paired) + done))
+        comparison.run(pairs, lambda done: tell(len(contents), done, len(pairs)))
         components = [
             present
             for component in _components(comparison.same, contents)
@@ -166,22 +167,6 @@ def _contents(photos: Iterable[IndexedPhoto]) -> list[list[IndexedPhoto]]:
     return list(by_digest.values())
 
 
-def _candidates(index: ImageIndex, content_of: dict[int, int], within: Path | str | None) -> Pairs:
-    """List the pairs of contents that are near in the index, shape = (m, 2), the lower first."""
-    count = max(len(content_of), 1)
-    keys = [np.empty(0, dtype=np.int64)]
-    for part in index.neighbours(NEIGHBOURS, within=within):
-        known = [content_of.get(photo, -1) for photo in part.ids.tolist()]
-        one = np.repeat(np.array(known, dtype=np.int64), part.neighbours.shape[1])
-        others = (content_of.get(photo, -1) for photo in part.neighbours.ravel().tolist())
-        other = np.fromiter(others, dtype=np.int64)
-        # −1: fewer neighbours than asked for, or a photo that was added meanwhile.
-        two = (one >= 0) & (other >= 0) & (one != other)
-        one, other = one[two], other[two]
-        keys.append(np.unique(np.minimum(one, other) * count + np.maximum(one, other)))
-    return np.stack(np.divmod(np.unique(np.concatenate(keys)), count), axis=1)
-
-
 # --- which of them are ----------------------------------------------------------------------------
 
 
@@ -198,15 +183,13 @@ def _fill(
     thumbprints: Thumbprints,
     readable: NDArray[np.bool_],
     contents: list[list[IndexedPhoto]],
-    wanted: list[int],
     passed_over: dict[Path, str],
 ) -> Iterator[int]:
-    """Decode the contents that are wanted, on all cores, and tell how many are done."""
+    """Decode all contents, on all cores, and tell how many are done."""
     with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
-        for first in range(0, len(wanted), _DECODED_AT_ONCE):
-            part = wanted[first : first + _DECODED_AT_ONCE]
-            decoded = pool.map(_decoded, [contents[n] for n in part])
-            for n, (picture, problems) in zip(part, decoded, strict=True):
+        for first in range(0, len(contents), _DECODED_AT_ONCE):
+            part = contents[first : first + _DECODED_AT_ONCE]
+            for n, (picture, problems) in enumerate(pool.map(_decoded, part), start=first):
                 passed_over.update(problems)
                 if picture is not None:
                     thumbprints[n], readable[n] = picture, True

@@ -25,8 +25,8 @@ from .machine import available_cores
 from .photo import Pixels
 
 SIDE = 64  # pixels, both sides of a thumbprint
-SAME_PHOTO = 0.65  # agreement from which on two pictures show the same photo (measured: README)
-# How the second picture of a pair has to be turned to lie on the first; the order of _turned().
+SAME_PHOTO = 0.75  # agreement from which on two pictures show the same photo (measured: README)
+# How the second picture of a pair has to be turned to lie on the first; the order of turned().
 TURNS = (
     "",
     "rotated 90° counterclockwise",
@@ -138,7 +138,7 @@ def agreement(
     return Agreement(value, best.turn)
 
 
-def _turned(picture: Vectors, turn: int) -> Vectors:
+def turned(picture: Vectors, turn: int) -> Vectors:
     """Turn pictures, shape = (…, side, side), in one of the eight ways."""
     mirrored = np.flip(picture, axis=-1) if turn >= 4 else picture
     return np.asarray(np.rot90(mirrored, turn % 4, axes=(-2, -1)))
@@ -194,7 +194,7 @@ def _look(
     starts = np.flatnonzero(np.diff(windowed, prepend=-1))
     for part in np.split(np.arange(len(rows)), starts[1:]):
         windows, lengths = _windows_of(thumbprints[windowed[part[0]]])
-        pictures = _shrunk(thumbprints[inner[part]].astype(np.float32), _WINDOW)
+        pictures = shrunk(thumbprints[inner[part]].astype(np.float32), _WINDOW)
         for second in (0, 1):
             mine = part[side[part] == second]
             if not len(mine):
@@ -202,8 +202,8 @@ def _look(
             small = pictures[side[part] == second]
             for turn in range(len(TURNS) if any_orientation else 1):
                 # Turning the second picture back is as good as turning the first one.
-                turned = _turned(small, BACK[turn] if second else turn)
-                wanted = _normed(turned.reshape(len(mine), -1))
+                laid = turned(small, BACK[turn] if second else turn)
+                wanted = normed(laid.reshape(len(mine), -1))
                 scores = (windows @ wanted.T).reshape(-1, len(mine)) / lengths[:, None]
                 window = scores.argmax(axis=0)
                 score = scores[window, np.arange(len(mine))]
@@ -216,7 +216,7 @@ def _look(
 
 
 def _turned_places(places: Vectors, turn: int) -> Vectors:
-    """Move windows as :func:`_turned` moves the pixels of the picture that they lie in."""
+    """Move windows as :func:`turned` moves the pixels of the picture that they lie in."""
     x, width, y, height = places.T
     if turn >= 4:
         x = 1 - x - width
@@ -250,7 +250,7 @@ def _windows_of(picture: Thumbprints) -> tuple[Vectors, Vectors]:
     """
     _, weights = _windows()
     count = len(weights)
-    rows = weights @ _shrunk(picture[None].astype(np.float32), _COARSE)[0]
+    rows = weights @ shrunk(picture[None].astype(np.float32), _COARSE)[0]
     cut = rows @ weights.reshape(-1, _COARSE).T
     cut = cut.reshape(count, _WINDOW, count, _WINDOW).transpose(0, 2, 1, 3)
     windows = np.ascontiguousarray(cut).reshape(count, count, -1)
@@ -266,7 +266,7 @@ def _place(window: NDArray[np.int64]) -> Vectors:
     return np.concatenate([places[x], places[y]], axis=1)
 
 
-def _shrunk(pictures: Vectors, side: int) -> Vectors:
+def shrunk(pictures: Vectors, side: int) -> Vectors:
     """Average pictures, shape = (n, s, s), into cells: float32, shape = (n, side, side)."""
     if pictures.shape[1] == side:
         return pictures
@@ -289,7 +289,7 @@ def _box_weights(offset: float, size: float, cells: int, pixels: int) -> Vectors
     return np.asarray(np.clip(high - low, 0, None) / (size / cells), dtype=np.float32)
 
 
-def _normed(rows: Vectors) -> Vectors:
+def normed(rows: Vectors) -> Vectors:
     """Subtract each row's mean and divide by its length; the dot product is then a correlation."""
     centred = rows - rows.mean(axis=-1, keepdims=True)
     lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
@@ -310,7 +310,7 @@ def _refine(
     one = thumbprints[pairs[rows, 0]].astype(np.float32)
     other = thumbprints[pairs[rows, 1]].astype(np.float32)
     for number, turn in enumerate(best.turn[rows]):
-        other[number] = _turned(other[number], int(turn))
+        other[number] = turned(other[number], int(turn))
     swap = in_second[rows, None, None]
     whole, inner = np.where(swap, other, one), np.where(swap, one, other)
     value = np.full(len(rows), -1.0, dtype=np.float32)
@@ -328,7 +328,7 @@ def _refine(
 def _refined(whole: Vectors, inner: Vectors, places: Vectors, side: int, steps: int) -> Vectors:
     """Improve the places of the inner pictures in the whole ones, at one resolution."""
     count = len(whole)
-    picture, sought = _shrunk(whole, side), _shrunk(inner, side)
+    picture, sought = shrunk(whole, side), shrunk(inner, side)
     slope_x = np.asarray(np.gradient(picture, 1 / side, axis=2), dtype=np.float32)
     slope_y = np.asarray(np.gradient(picture, 1 / side, axis=1), dtype=np.float32)
     centres: Vectors = np.asarray((np.arange(side) + 0.5) / side, dtype=np.float32)
@@ -373,8 +373,8 @@ def _overlaid(pictures: Sequence[Vectors], places: NDArray[Any]) -> list[Vectors
 def _agreement_at(whole: Vectors, inner: Vectors, places: Vectors, side: int) -> Vectors:
     """Correlate the blocks of pictures that lie over each other, at one resolution."""
     count, block = len(whole), side // _BLOCKS
-    inner = _shrunk(inner, side)
-    seen, inside = _overlaid([_shrunk(whole, side)], places)
+    inner = shrunk(inner, side)
+    seen, inside = _overlaid([shrunk(whole, side)], places)
 
     def sums(values: Vectors) -> Vectors:
         blocks = values.reshape(count, _BLOCKS, block, _BLOCKS, block)

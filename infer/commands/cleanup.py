@@ -98,4 +98,5 @@ def _tell(report: CleanupReport, done: str, as_json: bool) -> None:
         typer.echo(json.dumps(answer))
         return
     left = f", {len(report.refused):,} left as they are" if report.refused else ""
-    typer.echo(f"{len(report.done):,} files {done} ({render.size(report.bytes)}){left}")
+    files = "1 file" if len(report.done) == 1 else f"{len(report.done):,} files"
+    typer.echo(f"{files} {done} ({render.size(report.bytes)}){left}")

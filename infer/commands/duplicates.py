@@ -88,7 +88,7 @@ def duplicates_command(
         f"do it with `imgsim-edge apply {plan}`" if plan else "write a plan with --plan FILE"
     )
     say(
-        f"{len(groups):,} groups, {planned.files:,} photos could go "
+        f"{_count(len(groups), 'group')}, {_count(planned.files, 'photo')} could go "
         f"({render.size(planned.bytes)}); nothing was changed: {next_step}"
     )
 
@@ -114,3 +114,7 @@ def distinct_command(
         opened.mark_distinct(digests, forget=forget)
     done = "forgotten" if forget else "remembered"
     typer.echo(f"{done}: these {len(digests)} photos are no duplicates of one another")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
