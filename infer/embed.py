@@ -94,6 +94,15 @@ class DecodingRoom:
         memory = available_memory()
         return cls(int(memory * MEMORY_SHARE), int(memory * MEMORY_SHARE_OF_ONE))
 
+    def check(self, need: int) -> None:
+        """Make sure that there can be room for ``need`` bytes.
+
+        Raises:
+            MemoryError: there will never be.
+        """
+        if need > self._alone:
+            raise MemoryError
+
     @contextmanager
     def hold(self, need: int) -> Iterator[None]:
         """Wait until there is room for ``need`` bytes and hold it.
@@ -101,8 +110,7 @@ class DecodingRoom:
         Raises:
             MemoryError: there will never be.
         """
-        if need > self._alone:
-            raise MemoryError
+        self.check(need)
         need = min(need, self._shared)
         with self._changed:
             self._changed.wait_for(lambda: self._taken + need <= self._shared)
@@ -156,9 +164,12 @@ def _embed(
     path: Path, encoder: EncodesPhotos, known: Container[bytes], room: DecodingRoom
 ) -> EmbeddedFile:
     try:
+        room.check(path.stat().st_size)
         content = path.read_bytes()
     except OSError as error:
         return EmbeddedFile(path, None, problem=error.strerror or str(error))
+    except MemoryError:
+        return EmbeddedFile(path, None, problem="file too large for the memory of this machine")
     digest = content_digest(content)
     if digest in known:
         return EmbeddedFile(path, digest, is_known=True)

@@ -111,6 +111,20 @@ def test_unreadable_files_are_named_and_the_rest_is_written(
     assert read(tmp_path / "v.npz")[0] == [str(collection / "coffee.jpg")]
 
 
+def test_a_file_larger_than_memory_stops_nothing(
+    run: Run, collection: Path, tmp_path: Path
+) -> None:
+    try:
+        with (tmp_path / "huge.tif").open("wb") as file:
+            file.truncate(1 << 42)  # 4 TiB, none of which is on the disk
+    except OSError:
+        pytest.skip("this file system has no sparse files of that size")
+    done = run("embed", "huge.tif", collection / "coffee.jpg", "--out", "v.npz")
+    assert done.status == 0
+    assert done.stderr == "cannot read huge.tif: file too large for the memory of this machine\n"
+    assert read(tmp_path / "v.npz")[0] == [str(collection / "coffee.jpg")]
+
+
 def test_what_cannot_be_done_is_one_line_and_leaves_no_file(
     run: Run, collection: Path, tmp_path: Path
 ) -> None:
