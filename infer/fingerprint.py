@@ -23,7 +23,8 @@ _ATTRIBUTE_TENSOR = 5
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
 
-Field = tuple[int, bytes | memoryview]
+Piece = bytes | memoryview
+Field = tuple[int, Piece]
 
 
 def graph_digest(model: bytes) -> str:
@@ -72,37 +73,40 @@ def _digest(model: memoryview) -> str:
     return _hash(b"model", *opsets, *outputs).hex()
 
 
-def _attribute(attribute: memoryview | bytes) -> bytes:
+def _attribute(attribute: Piece) -> bytes:
     """Return an attribute's bytes, less the generated name of a tensor inside it."""
-    tensors = [
-        _without(v, _TENSOR_NAME, _TENSOR_DOC)
-        for n, v in _fields(attribute)
-        if n == _ATTRIBUTE_TENSOR
-    ]
-    return b"".join([_without(attribute, _ATTRIBUTE_TENSOR), *tensors])
+    pieces = _without(attribute, _ATTRIBUTE_TENSOR)
+    for number, value in _fields(attribute):
+        if number == _ATTRIBUTE_TENSOR:
+            pieces += _without(value, _TENSOR_NAME, _TENSOR_DOC)
+    return b"".join(pieces)
 
 
-def _hash(*parts: bytes) -> bytes:
+def _hash(*parts: bytes | list[Piece]) -> bytes:
     hasher = hashlib.blake2b(digest_size=16)
     for part in parts:
-        hasher.update(len(part).to_bytes(8, "little"))
-        hasher.update(part)
+        pieces = part if isinstance(part, list) else [part]
+        hasher.update(sum(map(len, pieces)).to_bytes(8, "little"))
+        for piece in pieces:
+            hasher.update(piece)
     return hasher.digest()
 
 
-def _first(message: memoryview | bytes, number: int) -> bytes:
+def _first(message: Piece, number: int) -> bytes:
     return bytes(next((value for n, value in _fields(message) if n == number), b""))
 
 
-def _without(message: memoryview | bytes, *numbers: int) -> bytes:
-    return b"".join(
-        number.to_bytes(4, "little") + len(value).to_bytes(8, "little") + value
-        for number, value in _fields(message)
-        if number not in numbers
-    )
+def _without(message: Piece, *numbers: int) -> list[Piece]:
+    """Return a message's bytes less some fields, in pieces: weights are too large to copy."""
+    pieces: list[Piece] = []
+    for number, value in _fields(message):
+        if number not in numbers:
+            pieces.append(number.to_bytes(4, "little") + len(value).to_bytes(8, "little"))
+            pieces.append(value)
+    return pieces
 
 
-def _fields(message: memoryview | bytes) -> Iterator[Field]:
+def _fields(message: Piece) -> Iterator[Field]:
     """Yield (field number, value's bytes) of a protobuf message, in the file's order."""
     at, end = 0, len(message)
     while at < end:
@@ -124,7 +128,7 @@ def _fields(message: memoryview | bytes) -> Iterator[Field]:
         at += length
 
 
-def _varint(message: memoryview | bytes, at: int) -> tuple[int, int]:
+def _varint(message: Piece, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = message[at]
