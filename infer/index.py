@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .background import SAMPLE as BACKGROUND_SAMPLE
 from .background import Background
@@ -402,7 +401,7 @@ class ImageIndex:
                 k + 1 + len(omit),
                 snapshot,
                 exact=exact,
-                only=None if within is None else _only(within, snapshot),
+                only=None if within is None else _ids_below(within, snapshot),
             )
             answers = [
                 _matches(vector, nearest, {itself, *omit}, k, snapshot)
@@ -435,10 +434,10 @@ class ImageIndex:
             within: only photos below this folder, on both sides.
         """
         with self._catalogue.snapshot() as snapshot:
-            only = None if within is None else _only(within, snapshot)
+            only = None if within is None else _ids_below(within, snapshot)
             ids, vectors = all_vectors(snapshot)
             if only is not None:
-                mine = np.isin(ids, np.flatnonzero(only))
+                mine = np.isin(ids, only)
                 ids, vectors = ids[mine], vectors[mine]
             for first in range(0, len(ids), _JOIN_PART):
                 part, queries = ids[first : first + _JOIN_PART], vectors[first : first + _JOIN_PART]
@@ -567,15 +566,8 @@ def _ids_below(folder: Path | str, snapshot: Snapshot) -> Ids:
     for name in names_of(Path(folder)):
         ids = snapshot.ids_below(name)
         if len(ids):
-            return ids
+            return np.sort(ids)
     return np.empty(0, np.int64)
-
-
-def _only(folder: Path | str, snapshot: Snapshot) -> NDArray[np.bool_]:
-    ids = _ids_below(folder, snapshot)
-    only = np.zeros(int(ids.max(initial=-1)) + 1, dtype=bool)
-    only[ids] = True
-    return only
 
 
 def _public(row: PhotoRow, snapshot: Snapshot) -> IndexedPhoto:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .encoder import Vectors
-from .rows import DamagedRowError
+from .rows import BLOCK_SLOTS, Block, DamagedRowError
 from .snapshot import Ids, Snapshot
 
 CHUNK_BLOCKS = 64  # blocks of vectors that are multiplied at once (4 MiB at 64 dimensions)
@@ -76,10 +76,9 @@ def stream(snapshot: Snapshot) -> Iterator[Chunk]:
     Raises:
         DamagedRowError: a block is not what was written, or one is missing or too much.
     """
-    numbers = range(0, snapshot.block_count(), CHUNK_BLOCKS)
-    chunks = (read_chunk(snapshot, number // CHUNK_BLOCKS) for number in numbers)
     count, total = 0, 0
-    for chunk in chunks:
+    for _, blocks in groupby(snapshot.blocks(), _chunk_of):
+        chunk = _chunk(blocks, snapshot.header().dimension)
         count += len(chunk.ids)
         total ^= chunk.block_sum
         yield chunk
@@ -97,12 +96,16 @@ def check_totals(snapshot: Snapshot, count: int, block_sum: int) -> None:
         raise DamagedRowError("vectors do not add up to what the header says")
 
 
-def read_chunk(snapshot: Snapshot, number: int) -> Chunk:
-    """Read one chunk, by its number."""
+def _chunk_of(block: Block) -> int:
+    return block.first // BLOCK_SLOTS // CHUNK_BLOCKS
+
+
+def _chunk(blocks: Iterable[Block], dimension: int) -> Chunk:
+    """Take the live vectors of some blocks together."""
     ids: list[Ids] = [np.empty(0, np.int64)]
-    vectors: list[Vectors] = [np.empty((0, snapshot.header().dimension), np.float32)]
+    vectors: list[Vectors] = [np.empty((0, dimension), np.float32)]
     total = 0
-    for block in snapshot.blocks(first=number * CHUNK_BLOCKS, count=CHUNK_BLOCKS):
+    for block in blocks:
         total ^= block.checksum
         if block.live.all():
             ids.append(np.arange(block.first, block.first + len(block.live)))
@@ -137,7 +140,7 @@ def sample(stored: Stored, size: int) -> Vectors:
 
 
 def nearest(
-    queries: Vectors, k: int, chunks: Iterable[Chunk], only: NDArray[np.bool_] | None = None
+    queries: Vectors, k: int, chunks: Iterable[Chunk], only: Ids | None = None
 ) -> list[Nearest]:
     """Compare queries with every vector.
 
@@ -145,15 +148,14 @@ def nearest(
         queries: float32, shape = (q, dimension).
         k: at least 1.
         chunks: what to compare with.
-        only: bool, shape = (largest id + 1,): restricts the answers to these ids.
+        only: int64, in rising order: restricts the answers to these ids.
     """
     best = [_Best(k, queries.shape[1]) for _ in queries]
     for chunk in chunks:
         ids, vectors = chunk.ids, chunk.vectors
         if only is not None:
-            wanted = np.zeros(len(ids), dtype=bool)
-            inside = ids < len(only)
-            wanted[inside] = only[ids[inside]]
+            places = np.searchsorted(only, ids).clip(max=len(only) - 1)
+            wanted = only[places] == ids if len(only) else np.zeros(len(ids), dtype=bool)
             ids, vectors = ids[wanted], vectors[wanted]
         if len(ids):
             for one, scores in zip(best, queries @ vectors.T, strict=True):
@@ -198,7 +200,7 @@ class Resident:
     """
 
     def __init__(self) -> None:
-        self._chunks: list[Chunk] = []
+        self._chunks: dict[int, Chunk] = {}
         self._generation = -1
 
     def chunks(self, snapshot: Snapshot) -> list[Chunk]:
@@ -211,18 +213,15 @@ class Resident:
         if generation < self._generation:  # an older state than the one at hand
             return list(stream(snapshot))
         if generation > self._generation:
+            dimension = snapshot.header().dimension
             changed = {n // CHUNK_BLOCKS for n in snapshot.changed_blocks(self._generation)}
-            count = -(-snapshot.block_count() // CHUNK_BLOCKS)
-            held = len(self._chunks)
-            chunks = [
-                read_chunk(snapshot, number)
-                if number in changed or number >= held
-                else self._chunks[number]
-                for number in range(count)
-            ]
+            chunks = dict(self._chunks)
+            for number in sorted(changed):
+                blocks = snapshot.blocks(first=number * CHUNK_BLOCKS, count=CHUNK_BLOCKS)
+                chunks[number] = _chunk(blocks, dimension)
             total = 0
-            for chunk in chunks:
+            for chunk in chunks.values():
                 total ^= chunk.block_sum
-            check_totals(snapshot, sum(len(chunk.ids) for chunk in chunks), total)
+            check_totals(snapshot, sum(len(chunk.ids) for chunk in chunks.values()), total)
             self._chunks, self._generation = chunks, generation
-        return self._chunks
+        return list(self._chunks.values())

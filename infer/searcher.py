@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import search
 from .encoder import Vectors
 from .rows import GraphRecord
 from .search import Chunk, Nearest, Resident
-from .snapshot import Snapshot
+from .snapshot import Ids, Snapshot
 
 if TYPE_CHECKING:  # a process that asks once never imports hnswlib
     from .graph import Changes, Graph
@@ -68,7 +67,7 @@ class Searcher:
         snapshot: Snapshot,
         *,
         exact: bool = False,
-        only: NDArray[np.bool_] | None = None,
+        only: Ids | None = None,
     ) -> list[Nearest]:
         """Find at least the k nearest of each query, all of one committed state.
 
@@ -77,7 +76,7 @@ class Searcher:
             k: at least 1.
             snapshot: the state.
             exact: do not ask the graph.
-            only: bool, shape = (largest id + 1,): restricts the answers to these ids.
+            only: int64, in rising order: restricts the answers to these ids.
         """
         again = self._asked > 0 or len(queries) > SCANS_WORTH_A_GRAPH
         self._asked += len(queries)
@@ -92,7 +91,7 @@ class Searcher:
         return [answer for answer in found if answer is not None]
 
     def _exactly(
-        self, queries: Vectors, k: int, snapshot: Snapshot, only: NDArray[np.bool_] | None
+        self, queries: Vectors, k: int, snapshot: Snapshot, only: Ids | None
     ) -> list[Nearest]:
         # For one query, reading all vectors is quicker than anything that prepares for more.
         self._scanned += 1

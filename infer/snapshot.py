@@ -202,12 +202,6 @@ class Snapshot:
         query = "SELECT block FROM vectors WHERE generation > ? ORDER BY block"
         return [number for (number,) in self.connection.execute(query, (since,))]
 
-    def block_count(self) -> int:
-        """Tell how far the numbers of blocks go: one more than the last one's."""
-        query = "SELECT MAX(block) FROM vectors"
-        last = self.connection.execute(query).fetchone()[0]
-        return 0 if last is None else int(last) + 1
-
     def vector(self, photo: PhotoRow) -> Vectors:
         """Read one photo's vector, float32, shape = (dimension,)."""
         number, slot = divmod(photo.id, BLOCK_SLOTS)

@@ -62,11 +62,11 @@ def _rows(snapshot: Snapshot) -> Iterator[Finding]:
         try:
             for row in snapshot.select(table):
                 seen.add(row[0])
-                if table == "photo":
-                    photos ^= row[-1]
                 if not rows.is_intact(row):
                     yield Finding(f"{table} {row[0]}: its row is damaged")
                     continue
+                if table == "photo":
+                    photos ^= row[-1]
                 above = {"folder": "root", "photo": "folder", "unread": "folder"}.get(table)
                 if above and row[1] not in known[above]:
                     yield Finding(f"{table} {row[0]}: its {above} is missing")
@@ -94,12 +94,12 @@ def _vectors(snapshot: Snapshot) -> Iterator[Finding]:
         for row in snapshot.select("vectors", "ORDER BY block"):
             number = row[0]
             last = max(last, number)
-            total ^= row[-1]
             try:
                 block = rows.block(row, header.dimension)
             except DamagedRowError:
                 yield Finding(f"vectors {number}: the block is damaged")
                 continue
+            total ^= block.checksum
             if block.generation > header.generation:
                 yield Finding(f"vectors {number}: newer than the index")
             between = (number * BLOCK_SLOTS, (number + 1) * BLOCK_SLOTS - 1)

@@ -14,7 +14,16 @@ import numpy as np
 
 from . import rows
 from .encoder import Vectors
-from .rows import BLOCK_SLOTS, COLUMNS, FolderRow, GraphRecord, PhotoRow, RootRow, UnreadRow
+from .rows import (
+    BLOCK_SLOTS,
+    COLUMNS,
+    DamagedRowError,
+    FolderRow,
+    GraphRecord,
+    PhotoRow,
+    RootRow,
+    UnreadRow,
+)
 from .snapshot import Snapshot
 
 _INSERT = {
@@ -69,6 +78,8 @@ class Writer(Snapshot):
         query = "SELECT block, live FROM vectors ORDER BY block"
         for number, live in self.connection.execute(query).fetchall():
             yield from range(taken, number * BLOCK_SLOTS)
+            if not isinstance(live, bytes) or len(live) * 8 > BLOCK_SLOTS:
+                raise DamagedRowError(f"vectors {number}")
             bits = np.unpackbits(np.frombuffer(live, np.uint8))
             full = np.zeros(BLOCK_SLOTS, dtype=np.uint8)
             full[: len(bits)] = bits
@@ -268,10 +279,10 @@ class Writer(Snapshot):
     def _photo_sum(self, ids: Iterable[int]) -> tuple[int, int]:
         """Add up the checksums of photos' rows (exclusive or), and count them."""
         total, count = 0, 0
-        query = "SELECT checksum FROM photo WHERE id = ?"
         for number in ids:
-            for (written,) in self.connection.execute(query, (number,)):
-                total ^= written
+            for row in self.select("photo", "WHERE id = ?", (number,)):
+                rows.photo_row(row)  # raises where it is damaged
+                total ^= row[-1]
                 count += 1
         return total, count
 
