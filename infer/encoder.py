@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ from .background import METADATA_KEY, Background
 from .errors import EncoderError
 from .fingerprint import graph_digest
 from .machine import available_cores
-from .photo import Pixels
+
+if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
+    from .photo import Pixels
 
 Vectors = NDArray[np.float32]
 

@@ -207,10 +207,13 @@ def _sort_out(
     names, sizes, times, suffixes = found.names, found.sizes, found.times, SUFFIXES
     for entry in entries:
         name = entry.name
-        if name[0] == "." or (rules and _excluded(prefix + name, name, False, rules)):
-            continue
         try:
-            if name[name.rfind(".") :].lower() in suffixes and entry.is_file():
+            if (
+                name[name.rfind(".") :].lower() in suffixes
+                and entry.is_file()
+                and name[0] != "."
+                and not (rules and _excluded(prefix + name, name, False, rules))
+            ):
                 status = entry.stat()
                 names.append(name)
                 sizes.append(status.st_size)

@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .embed import EmbeddedFile, embed_files
 from .encoder import Encoder
 from .errors import UsageError
 from .rows import FolderRow, PhotoRow, RootRow, UnreadRow
 from .scan import ClosedFolder, FoundFolder, find_file, scan
 from .writer import Batch, Writer
+
+if TYPE_CHECKING:
+    from .embed import EmbeddedFile
 
 Progress = Callable[[int, int], None]
 
@@ -344,6 +347,8 @@ class _Intake:
             known: files whose content is in the catalogue are not decoded again.
             threads: how many photos are worked on at once.
         """
+        from .embed import embed_files  # here, since a run without new photos needs no Pillow
+
         paths = self._paths(work, known)
         for embedded in embed_files(paths, encoder, self._by_digest, threads):
             batch = Batch()
