@@ -15,7 +15,8 @@ from .index import ImageIndex
 from .registration import TURNS, Pairs, Thumbprints, normed, shrunk, turned
 
 NEAR_IN_INDEX = 16  # nearest others of a photo that are candidates
-NEAR_IN_LIGHT = 8
+NEAR_IN_LIGHT = 8  # likewise, in light and shade
+NEAR_WHEN_TURNED = 2  # likewise, in each of the seven other orientations
 _CELLS = 8  # both sides of a picture reduced to light and shade
 _AT_ONCE = 4096  # pictures that are reduced together
 _SCORES_AT_ONCE = 1 << 24  # 64 MB
@@ -64,10 +65,10 @@ def near_in_light(
         part = thumbprints[number[first : first + _AT_ONCE]].astype(np.float32)
         cells[first : first + len(part)] = shrunk(part, _CELLS)
     vectors = normed(cells.reshape(len(number), _CELLS * _CELLS))
-    k = min(NEAR_IN_LIGHT, len(number) - 1)
     keys = []
     step = max(1, _SCORES_AT_ONCE // max(len(number), 1))
     for turn in range(len(TURNS) if any_orientation else 1):
+        k = min(NEAR_WHEN_TURNED if turn else NEAR_IN_LIGHT, len(number) - 1)
         for first in range(0, len(number) if k > 0 else 0, step):
             queries = turned(cells[first : first + step], turn)
             scores = normed(queries.reshape(len(queries), -1)) @ vectors.T

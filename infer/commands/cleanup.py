@@ -57,7 +57,7 @@ def apply_command(
             target=None if move_to is None else move_to.absolute(),
             progress=show,
         )
-    done = {"trash": "sent to the trash", "hardlink": "made links", "move": "moved"}[ways[0]]
+    done = {"trash": "sent to the trash", "hardlink": "linked", "move": "moved"}[ways[0]]
     _tell(report, done, as_json)
     if report.done:
         say("`imgsim-edge undo` takes this back; `imgsim-edge index` brings the index up to date")
