@@ -282,6 +282,30 @@ def test_duplicates_are_looked_through_and_planned(page: Any, plan: Path) -> Non
     assert str(plan) in page.inner_text("#planned")
 
 
+def test_the_page_says_when_the_server_has_stopped(
+    browser: Any, index: ImageIndex, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "browse", "--no-open", "--index", str(index.folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)},
+    )
+    assert process.stdout
+    page = browser.new_page()
+    page.goto(process.stdout.readline().strip())
+    page.wait_for_selector(".tile[href]")
+    process.terminate()
+    _, stderr = process.communicate(timeout=30)
+    page.wait_for_selector("#notice:not([hidden])")
+    assert "does not answer" in page.inner_text("#notice")
+    page.close()
+    # The connections that the browser holds open are nothing to tell of.
+    assert len(stderr.splitlines()) == 2
+    assert stderr.splitlines()[1] == "stopped"
+
+
 def test_another_origin_cannot_read_or_post(browser: Any, address: str) -> None:
     context = browser.new_context()
     page = context.new_page()

@@ -28,6 +28,7 @@ from ..photo import FORMATS
 from .listing import Collection
 from .messages import (
     UPLOAD_BYTES,
+    as_failed,
     as_jpeg,
     as_json,
     as_refused,
@@ -88,7 +89,11 @@ class Page:
                 Route("/view/{id:int}/{version}", self.view, methods=get),
                 *self._review.routes(),
             ],
-            exception_handlers={ImgsimError: as_told, HTTPException: as_refused},
+            exception_handlers={
+                ImgsimError: as_told,
+                HTTPException: as_refused,
+                Exception: as_failed,
+            },
         )
 
     # --- the page itself -------------------------------------------------------------------------

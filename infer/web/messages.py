@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -95,3 +96,9 @@ def as_refused(request: Request, error: Exception) -> Response:
     """Answer with the one line of an HTTPException."""
     assert isinstance(error, HTTPException)
     return as_json({"error": error.detail}, error.status_code)
+
+
+def as_failed(request: Request, error: Exception) -> Response:
+    """Answer after an error that is not the user's, and show it where the server was started."""
+    traceback.print_exception(error)
+    return as_json({"error": "the server has failed: see the terminal that it runs in"}, 500)
