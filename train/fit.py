@@ -78,12 +78,13 @@ class Trainer:
         own = run.settings
         self._augmenter = Augmenter(own.seed) if own.augment else None
         even = np.ones(task.classes, np.float32)
-        self._weights = _class_weights(task) if own.class_weights else even
+        self._weights = class_weights(task) if own.class_weights else even
         started = self._checkpoints.start()
         if started is None:
             started = build_backbone(own.backbone, own.width, own.image_size, own.weights)
             self._checkpoints.save_start(started)
         self._backbone = started
+        self._raw_test_features: Floats | None = None
 
     def train(self) -> Any:
         """Do what is left of both phases.
@@ -95,6 +96,7 @@ class Trainer:
             RunError: a checkpoint cannot be written, or the loss is not a number any more.
             KeyboardInterrupt: the user stopped it; :meth:`best_so_far` has what was learnt.
         """
+        self.raw_test_features()  # while the backbone is as it came
         if self._checkpoints.state.phase == HEAD:
             self._train_head()
             self._checkpoints.begin_tuning()
@@ -112,9 +114,17 @@ class Trainer:
             return join(self._checkpoints.start(), self._checkpoints.best_head())
         return None
 
-    def start_backbone(self) -> Any:
-        """Give the backbone as it was before training."""
-        return self._checkpoints.start()
+    def raw_test_features(self) -> Floats:
+        """Give the features of the test part before any fine-tuning.
+
+        Returns:
+            float32, shape = (photos, channels).
+        """
+        if self._raw_test_features is None:
+            self._raw_test_features = self.predict(
+                self._backbone, self._task.split.test, "features of the test photos"
+            )
+        return self._raw_test_features
 
     def history(self) -> tuple[dict[str, Any], ...]:
         """Give the rows of ``history.csv``, one for each epoch of both phases."""
@@ -296,7 +306,7 @@ def save_classifier(run: Run, classifier: Any) -> Any:
     return plain
 
 
-def _class_weights(task: Task) -> Floats:
+def class_weights(task: Task) -> Floats:
     """Weigh classes so that each counts the same in sum, and the mean weight of a photo is 1."""
     counts = np.bincount(task.labels[task.split.train], minlength=task.classes)
     present = np.maximum(counts, 1)

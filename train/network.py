@@ -18,6 +18,7 @@ EMBEDDING_LAYER = "embedding"
 EMBEDDING_UNITS = 64
 HIDDEN_UNITS = 512
 FEATURES_LAYER = "features"  # the backbone's globally averaged output
+OUTPUT_LAYER = "classes"
 SCALE, OFFSET = 1 / 127.5, -1.0  # from 0 … 255 to -1 … 1, which all four backbones were trained on
 
 PREDICT_BATCH = 32  # photos
@@ -119,7 +120,7 @@ def build_head(features: int, classes: int) -> Any:
             keras.Input((features,), name=FEATURES_LAYER),
             keras.layers.Dense(HIDDEN_UNITS, activation="relu", name="hidden"),
             keras.layers.Dense(EMBEDDING_UNITS, activation="relu", name=EMBEDDING_LAYER),
-            keras.layers.Dense(units, activation=activation, name="classes"),
+            keras.layers.Dense(units, activation=activation, name=OUTPUT_LAYER),
         ],
         name="head",
     )
@@ -167,13 +168,16 @@ def loss_and_accuracy(classes: int) -> tuple[Any, Any]:
     )
 
 
-def part_of(classifier: Any, layer: str) -> Any:
-    """Cut a classifier: the same input, the output of the named layer.
+def part_of(classifier: Any, *layers: str) -> Any:
+    """Cut a classifier: the same input, the outputs of the named layers, side by side if several.
 
     Raises:
         ValueError: it has no such layer.
     """
-    return import_keras().Model(classifier.input, classifier.get_layer(layer).output)
+    keras = import_keras()
+    outputs = [classifier.get_layer(name).output for name in layers]
+    output = outputs[0] if len(outputs) == 1 else keras.layers.Concatenate()(outputs)
+    return keras.Model(classifier.input, output)
 
 
 def _check_imagenet(name: str, kind: Backbone, width: float, image_size: int) -> None:

@@ -84,7 +84,7 @@ class Settings:
     tune_depth: int = 8
     batch: int = 32
     head_rate: float = 1e-3
-    tune_rate: float = 1e-4
+    tune_rate: float = 1e-5
     patience: int = 4
     seed: int = 0
     threads: int = 1

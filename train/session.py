@@ -15,7 +15,14 @@ from .duplicates import near_identical_groups
 from .errors import DataError
 from .fit import Task, Trainer, save_classifier
 from .measure import Metrics, measure
-from .network import EMBEDDING_LAYER, FEATURES_LAYER, part_of
+from .network import (
+    EMBEDDING_LAYER,
+    EMBEDDING_UNITS,
+    FEATURES_LAYER,
+    OUTPUT_LAYER,
+    output_units,
+    part_of,
+)
 from .pixels import PixelStore
 from .progress import say
 from .report import write_report
@@ -61,9 +68,9 @@ def start_training(
         ImgsimError: of the data, the weights or the folder.
         KeyboardInterrupt: the user stopped it; the best until then is in the folder.
     """
-    configure(settings.threads, settings.seed)
     found = find_photos(data)
     known = read_split(split_file) if split_file else None
+    configure(settings.threads, settings.seed)
     run = create_run(folder, data, settings)
     store = PixelStore(found.samples, settings.image_size, settings.threads)
     decoded = store.decode(run.state_folder)
@@ -96,9 +103,9 @@ def resume_training(folder: Path) -> Outcome:
     run = open_run(folder)
     classes = run.classes()
     known = read_split(run.folder / SPLIT)
-    configure(run.settings.threads, run.settings.seed)
     found = find_photos(run.data)
     _check_same(run, found, classes, known)
+    configure(run.settings.threads, run.settings.seed)
     part_of_photo = np.asarray([known.get(s.name, ("", ""))[1] for s in found.samples])
     split = Split(*(np.nonzero(part_of_photo == part)[0] for part in (TRAIN, TEST, VALID)))
     run.state_folder.mkdir(exist_ok=True)
@@ -149,19 +156,22 @@ def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split)
     classifier = save_classifier(run, trained)
     metrics = None
     if len(split.test):
-        models = {
-            "embedding": part_of(classifier, EMBEDDING_LAYER),
-            "raw features of the backbone": trainer.start_backbone(),
+        answers = trainer.predict(
+            part_of(classifier, OUTPUT_LAYER, EMBEDDING_LAYER, FEATURES_LAYER),
+            split.test,
+            "testing",
+        )
+        units = output_units(len(classes))
+        probabilities, embedding, features = np.split(
+            answers, [units, units + EMBEDDING_UNITS], axis=1
+        )
+        vectors = {
+            "embedding": embedding,
+            "raw features of the backbone": trainer.raw_test_features(),
         }
         if run.settings.tune_epochs:
-            models["raw features after fine-tuning"] = part_of(classifier, FEATURES_LAYER)
-        metrics = measure(
-            trainer.predict(classifier, split.test, "testing"),
-            labels[split.test],
-            classes,
-            split.test,
-            {name: trainer.predict(own, split.test, "testing") for name, own in models.items()},
-        )
+            vectors["raw features after fine-tuning"] = features
+        metrics = measure(probabilities, labels[split.test], classes, split.test, vectors)
         write_json(run.folder / METRICS, metrics.to_json())
         write_report(run, trainer.history(), metrics, samples, split, lambda i: store.read([i])[0])
     remove_state(run)

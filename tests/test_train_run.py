@@ -1,0 +1,270 @@
+"""A training from its data to its report: what comes out, and going on after a stop."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import PROGRAM, Run, tiny_settings
+from imgsim_edge.train.checkpoint import Checkpoints, load_model
+from imgsim_edge.train.errors import DataError, RunError, WeightsError
+from imgsim_edge.train.run_folder import Settings, open_run
+from imgsim_edge.train.session import resume_training, start_training
+from imgsim_edge.train.split import read_split
+
+COMES_OUT = {
+    "classes.json",
+    "classifier.keras",
+    "config.json",
+    "history.csv",
+    "metrics.json",
+    "report.html",
+    "split.csv",
+}
+TINY = (
+    *("--width", "0.25", "--image-size", "32", "--weights", "none", "--batch", "32"),
+    *("--head-epochs", "2", "--tune-epochs", "2", "--threads", "1"),
+)
+
+
+def weights_of(run: Path) -> list[Any]:
+    weights: list[Any] = load_model(run / "classifier.keras").get_weights()
+    return weights
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    pairs = zip(weights_of(one), weights_of(other), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def history_of(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_everything_comes_out_and_nothing_else_stays(trained: Path) -> None:
+    assert {path.name for path in trained.iterdir()} == COMES_OUT
+    assert json.loads((trained / "classes.json").read_text()) == [
+        "astronaut",
+        "coffee",
+        "flower",
+        "hubble_deep_field",
+    ]
+    config = json.loads((trained / "config.json").read_text())
+    assert config["settings"]["width"] == 0.25
+    assert {"keras", "numpy", "albumentations"} <= set(config["packages"])
+    assert [(row["phase"], row["epoch"]) for row in history_of(trained)] == [
+        *(("head", "1"), ("head", "2")),
+        *(("tune", "1"), ("tune", "2")),
+    ]
+
+
+def test_the_measures_are_of_the_test_part(trained: Path) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    tested = [
+        name for name, (_, part) in read_split(trained / "split.csv").items() if part == "test"
+    ]
+    assert metrics["accuracy"]["of"] == np.sum(metrics["confusion"]) == len(tested) == 8
+    assert metrics["accuracy"]["low"] <= metrics["accuracy"]["value"] <= metrics["accuracy"]["high"]
+    lengths = {found["what"]: found["dimension"] for found in metrics["retrieval"]}
+    assert lengths["embedding"] == 64
+    assert lengths["raw features of the backbone"] == 256
+
+
+def test_the_report_needs_no_other_file(trained: Path) -> None:
+    page = (trained / "report.html").read_text()
+    assert "<svg" in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script" not in page
+    wrong = json.loads((trained / "metrics.json").read_text())["mistakes"]
+    assert page.count("data:image/jpeg;base64,") == len(wrong)
+
+
+def test_two_classes_end_in_one_sigmoid(labelled: Path, tmp_path: Path) -> None:
+    for name in ("coffee", "hubble_deep_field"):
+        shutil.copytree(labelled / name, tmp_path / "pair" / name)
+    settings = tiny_settings(augment=False, tune_epochs=0)
+    outcome = start_training([tmp_path / "pair"], tmp_path / "run", settings)
+    assert load_model(tmp_path / "run" / "classifier.keras").output_shape == (None, 1)
+    assert outcome.metrics is not None
+    assert [own.photos for own in outcome.metrics.classes] == [2, 2]
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(
+    labelled: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This also shows that on one thread the same seed gives the same weights."""
+    stop_after(1, KeyboardInterrupt(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        start_training([labelled], tmp_path / "run", tiny_settings())
+    assert (tmp_path / "run" / "classifier.keras").is_file()  # the best so far
+    monkeypatch.undo()
+    resume_training(tmp_path / "run")
+    assert same_weights(tmp_path / "run", trained)
+    assert history_of(tmp_path / "run") == history_of(trained)
+
+
+def test_a_killed_run_goes_on(labelled: Path, trained: Path, tmp_path: Path, run: Run) -> None:
+    program = [sys.executable, "-c", PROGRAM, "train", labelled, "--out", tmp_path / "run", *TINY]
+    killed = subprocess.Popen([*map(str, program)], stderr=subprocess.PIPE)
+    while not list((tmp_path / "run" / "state").glob("last-tune-*.keras")):
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    result = run("train", "--resume", tmp_path / "run", "--json")
+    assert result.status == 0, result.stderr
+    assert json.loads(result.stdout)["test"] == json.loads((trained / "metrics.json").read_text())
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Checkpoints.save
+
+    def full(self: Checkpoints, model: Any, row: dict[str, Any]) -> None:
+        if len(self.state.rows) == 1:
+            model = Unwritable()
+        save(self, model, row)
+
+    class Unwritable:
+        def save(self, path: Path) -> None:
+            path.write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(RunError, match=r"No space left on device; .* until epoch 1 .* --resume"):
+        start_training([labelled], tmp_path / "run", tiny_settings(augment=False))
+    monkeypatch.undo()
+    assert not list((tmp_path / "run").rglob("part-*"))
+    kept = Checkpoints(open_run(tmp_path / "run"))
+    assert kept.state.epoch == 1
+    assert kept.last().optimizer.iterations == 2  # 60 photos in batches of 32
+
+
+def test_fine_tuning_never_makes_it_worse(labelled: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(augment=False, tune_epochs=1, tune_rate=10.0)
+    start_training([labelled], tmp_path / "run", settings)
+    rows = history_of(tmp_path / "run")
+    assert float(rows[-1]["val_loss"]) > float(rows[1]["val_loss"])
+    start_training([labelled], tmp_path / "head", tiny_settings(augment=False, tune_epochs=0))
+    assert same_weights(tmp_path / "run", tmp_path / "head")
+
+
+def test_more_classes_than_before_are_refused(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(labelled, tmp_path / "data")
+    stop_after(1, KeyboardInterrupt(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        start_training([tmp_path / "data"], tmp_path / "run", tiny_settings(augment=False))
+    shutil.copytree(labelled / "coffee", tmp_path / "data" / "tea")
+    with pytest.raises(DataError, match="was not started with: tea"):
+        resume_training(tmp_path / "run")
+    shutil.rmtree(tmp_path / "data" / "tea")
+    (tmp_path / "data" / "coffee" / "00.jpg").unlink()
+    with pytest.raises(DataError, match=r"cannot be read any more, the first is coffee/00\.jpg"):
+        resume_training(tmp_path / "run")
+
+
+def test_rare_classes_count_more(labelled: Path, tmp_path: Path) -> None:
+    from imgsim_edge.train.fit import Task, class_weights
+    from imgsim_edge.train.split import Split
+
+    labels = np.asarray([0] * 30 + [1] * 10)
+    none = np.zeros(0, np.intp)
+    task = Task(None, labels, 2, Split(np.arange(40), none, none))  # type: ignore[arg-type]
+    assert np.allclose(class_weights(task), [40 / 60, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: (run / "config.json").unlink(), "is no training run"),
+        (lambda run: (run / "config.json").write_text("{"), "damaged"),
+        (lambda run: (run / "config.json").write_text('{"format": 99}'), "newer imgsim-edge"),
+        (lambda run: (run / "config.json").write_text('{"format": 1}'), "damaged"),
+        (lambda run: (run / "classes.json").unlink(), "did not get that far"),
+        (lambda run: (run / "classes.json").write_text('{"a": 1}'), "list of names"),
+        (lambda run: (run / "split.csv").write_text("x"), "no split file"),
+    ],
+)
+def test_a_damaged_run_is_refused(trained: Path, tmp_path: Path, damage: Any, message: str) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    damage(tmp_path / "run")
+    with pytest.raises((RunError, DataError), match=message):
+        resume_training(tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_refused(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(1, KeyboardInterrupt(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        start_training([labelled], tmp_path / "run", tiny_settings(augment=False))
+    checkpoint = tmp_path / "run" / "state" / "last-head-0001.keras"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"last-head-0001\.keras is damaged"):
+        resume_training(tmp_path / "run")
+
+
+def test_a_run_folder_in_use_is_not_overwritten(labelled: Path, trained: Path) -> None:
+    with pytest.raises(RunError, match="exists already"):
+        start_training([labelled], trained, tiny_settings())
+
+
+def test_wrong_weights_leave_nothing_that_looks_like_a_run_to_go_on_with(
+    labelled: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match="no such file"):
+        start_training([labelled], tmp_path / "run", tiny_settings(weights="gone.h5"))
+
+
+def test_settings_are_read_as_they_were_written(trained: Path) -> None:
+    assert open_run(trained).settings == tiny_settings()
+    assert Settings() != tiny_settings()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name the folder of your labelled photos"),
+        (("DATA",), "--out RUN"),
+        (("DATA", "--out", "r"), "--weights imagenet"),
+        (("DATA", "--out", "r", "--resume", "r"), "give nothing else"),
+        (("DATA", "--out", "r", "--weights", "none"), "no such folder or CSV file"),
+        (("--resume", "r"), "is no training run"),
+    ],
+)
+def test_requests_that_cannot_be_met_are_one_line(
+    run: Run, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run("train", *arguments)
+    assert (result.status, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def stop_after(epochs: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a training stop when it has ended so many epochs."""
+    save = Checkpoints.save
+
+    def saved(self: Checkpoints, model: Any, row: dict[str, Any]) -> None:
+        save(self, model, row)
+        if len(self.state.rows) == epochs:
+            raise error
+
+    monkeypatch.setattr(Checkpoints, "save", saved)
