@@ -129,6 +129,6 @@ def tiny_settings(**changes: Any) -> Any:
     from imgsim_edge.train.run_folder import Settings
 
     settings = Settings(
-        width=0.25, image_size=32, weights="none", head_epochs=2, tune_epochs=2, batch=32
+        width=0.25, image_size=64, weights="none", head_epochs=2, tune_epochs=2, batch=32
     )
     return replace(settings, **changes)

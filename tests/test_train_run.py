@@ -32,7 +32,7 @@ COMES_OUT = {
     "split.csv",
 }
 TINY = (
-    *("--width", "0.25", "--image-size", "32", "--weights", "none", "--batch", "32"),
+    *("--width", "0.25", "--image-size", "64", "--weights", "none", "--batch", "32"),
     *("--head-epochs", "2", "--tune-epochs", "2", "--threads", "1"),
 )
 
