@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from conftest import PROGRAM, Run, tiny_settings
 from imgsim_edge.train.checkpoint import Checkpoints, load_model
-from imgsim_edge.train.errors import DataError, RunError, WeightsError
+from imgsim_edge.train.errors import DataError, MissingExtraError, RunError, WeightsError
 from imgsim_edge.train.run_folder import Settings, open_run
 from imgsim_edge.train.session import resume_training, start_training
 from imgsim_edge.train.split import read_split
@@ -225,11 +225,21 @@ def test_a_run_folder_in_use_is_not_overwritten(labelled: Path, trained: Path) -
         start_training([labelled], trained, tiny_settings())
 
 
-def test_wrong_weights_leave_nothing_that_looks_like_a_run_to_go_on_with(
-    labelled: Path, tmp_path: Path
-) -> None:
+def test_a_training_that_cannot_begin_leaves_no_folder(labelled: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such file"):
         start_training([labelled], tmp_path / "run", tiny_settings(weights="gone.h5"))
+    with pytest.raises(DataError, match="at least two classes"):
+        start_training([labelled / "coffee"], tmp_path / "run", tiny_settings())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("missing", ["keras", "tensorflow"])
+def test_without_the_extra_one_line_says_how_to_install_it(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtraError, match=r'pip install "imgsim-edge\[train\]"'):
+        start_training([labelled], tmp_path / "run", tiny_settings())
 
 
 def test_settings_are_read_as_they_were_written(trained: Path) -> None:

@@ -143,6 +143,11 @@ class Checkpoints:
             raise RunError(f"{path} is damaged: start the training again") from error
 
 
+def has_checkpoint(run: Run) -> bool:
+    """Tell whether a run has learnt anything that it could go on from."""
+    return (run.state_folder / _STATE_FILE).is_file()
+
+
 def load_model(path: Path) -> Any:
     """Load a Keras model of a run.
 

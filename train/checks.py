@@ -81,13 +81,22 @@ def check(found: LabelledPhotos, decoded: Decoded, groups: NDArray[np.intp]) -> 
             "copies of another photo, kept on its side of the split",
         ),
     ]
-    if len(sizes) < 2:
-        names = ", ".join(sizes) or "none"
+    require_two_classes(list(sizes))
+    return [finding for finding in findings if finding and finding.count]
+
+
+def require_two_classes(classes: Sequence[str]) -> None:
+    """Refuse data that there is nothing to tell apart in.
+
+    Raises:
+        DataError: fewer than two classes have photos.
+    """
+    if len(classes) < 2:
+        names = ", ".join(classes) or "none"
         raise DataError(
             f"a classifier needs at least two classes with photos, found: {names} "
             "(give the folder that holds one folder for each class)"
         )
-    return [finding for finding in findings if finding and finding.count]
 
 
 def as_table(findings: Sequence[Finding]) -> str:

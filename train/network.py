@@ -87,6 +87,7 @@ def build_backbone(name: str, width: float, image_size: int, weights: str) -> An
     try:
         convolutions = getattr(keras.applications, kind.factory)(
             input_tensor=scaled,
+            input_shape=(image_size, image_size, 3),  # by which Keras chooses the ImageNet file
             alpha=width,
             include_top=False,
             weights=IMAGENET if weights == IMAGENET else None,

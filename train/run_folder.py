@@ -219,9 +219,10 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except (OSError, RuntimeError) as error:  # h5py wraps a full disk in a RuntimeError
-        part.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise RunError(f"cannot write {path}: {reason}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def remove_state(run: Run) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..infer.errors import ImgsimError
 from .backend import configure
-from .checks import as_table, check
+from .checkpoint import has_checkpoint
+from .checks import as_table, check, require_two_classes
 from .data import LabelledPhotos, Sample, find_photos
 from .duplicates import near_identical_groups
 from .errors import DataError
@@ -69,9 +72,20 @@ def start_training(
         KeyboardInterrupt: the user stopped it; the best until then is in the folder.
     """
     found = find_photos(data)
+    require_two_classes(found.classes)  # before Keras is loaded; again when photos are decoded
     known = read_split(split_file) if split_file else None
     configure(settings.threads, settings.seed)
     run = create_run(folder, data, settings)
+    try:
+        return _start(run, found, known)
+    except ImgsimError:
+        if not has_checkpoint(run):
+            shutil.rmtree(folder, ignore_errors=True)  # nothing is lost, and --out is free again
+        raise
+
+
+def _start(run: Run, found: LabelledPhotos, known: dict[str, tuple[str, str]] | None) -> Outcome:
+    settings = run.settings
     store = PixelStore(found.samples, settings.image_size, settings.threads)
     decoded = store.decode(run.state_folder)
     groups = near_identical_groups(decoded.thumbnails)
