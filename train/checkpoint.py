@@ -110,6 +110,13 @@ class Checkpoints:
         """Load the model of the best epoch of this phase."""
         return load_model(self._file(BEST, self.state.phase, self.state.best_epoch))
 
+    def best_classifier(self) -> Path | None:
+        """Find the file of the best epoch of fine-tuning; None where the head's best is as good."""
+        state = self.state
+        if state.phase == HEAD or not state.best_epoch:
+            return None
+        return self._file(BEST, TUNE, state.best_epoch)
+
     def best_head(self) -> Any:
         """Load the best head of the first phase."""
         epoch = self.state.best_epoch if self.state.phase == HEAD else self.state.head_best

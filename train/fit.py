@@ -8,6 +8,7 @@ nothing but that, the seed and the epoch's number, so a resumed run goes on as i
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -113,6 +114,17 @@ class Trainer:
             # Fine-tuning has not made it better, or not yet.
             return join(self._checkpoints.start(), self._checkpoints.best_head())
         return None
+
+    def keep_best_so_far(self) -> bool:
+        """Write :meth:`best_so_far` into the run folder; False before the first epoch's end."""
+        whole = self._checkpoints.best_classifier()
+        if whole is not None:  # a stop by the user should not take the seconds of loading it
+            write_whole(self._run.classifier_path, lambda part: shutil.copyfile(whole, part))
+            return True
+        best = self.best_so_far()
+        if best is not None:
+            save_classifier(self._run, best)
+        return best is not None
 
     def raw_test_features(self) -> Floats:
         """Give the features of the test part before any fine-tuning.

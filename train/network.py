@@ -7,6 +7,8 @@ network, so that it takes pixels from 0 to 255 as :func:`imgsim_edge.infer.load_
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,14 +87,15 @@ def build_backbone(name: str, width: float, image_size: int, weights: str) -> An
     if weights == IMAGENET:
         _check_imagenet(name, kind, width, image_size)
     try:
-        convolutions = getattr(keras.applications, kind.factory)(
-            input_tensor=scaled,
-            input_shape=(image_size, image_size, 3),  # by which Keras chooses the ImageNet file
-            alpha=width,
-            include_top=False,
-            weights=IMAGENET if weights == IMAGENET else None,
-            **kind.options,
-        )
+        with redirect_stdout(sys.stderr):  # Keras tells there what it downloads
+            convolutions = getattr(keras.applications, kind.factory)(
+                input_tensor=scaled,
+                input_shape=(image_size, image_size, 3),  # by which Keras chooses the ImageNet file
+                alpha=width,
+                include_top=False,
+                weights=IMAGENET if weights == IMAGENET else None,
+                **kind.options,
+            )
     except Exception as error:  # Keras raises a bare Exception where a download fails
         if weights != IMAGENET:
             raise

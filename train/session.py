@@ -161,10 +161,9 @@ def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split)
     try:
         trained = trainer.train()
     except KeyboardInterrupt:
-        best = trainer.best_so_far()
-        if best is not None:
-            save_classifier(run, best)
-            say(f"stopped; the best until now is in {run.classifier_path}")
+        say("stopping: keeping the best until now")
+        if trainer.keep_best_so_far():
+            say(f"it is in {run.classifier_path}")
         say(f"go on with: imgsim-edge train --resume {run.folder}")
         raise
     classifier = save_classifier(run, trained)
