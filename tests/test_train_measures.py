@@ -1,0 +1,56 @@
+"""What is measured on the test part."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from imgsim_edge.train.charts import Line, line_chart
+from imgsim_edge.train.measure import measure, share
+
+
+def test_shares_have_wilson_intervals() -> None:
+    """Known values: 8 of 10 and 10 of 10, at 95 %."""
+    eight, ten = share(8, 10), share(10, 10)
+    assert (eight.value, ten.value) == (0.8, 1.0)
+    assert (eight.low, eight.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert (ten.low, ten.high) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert (share(0, 0).low, share(0, 0).high) == (0.0, 1.0)
+
+
+def test_classes_confusions_and_mistakes_are_counted() -> None:
+    probabilities = np.asarray([[0.9, 0.1, 0], [0.2, 0.8, 0], [0.3, 0.7, 0], [0.99, 0, 0.01]])
+    labels = np.asarray([0, 0, 1, 1])
+    found = measure(
+        probabilities.astype(np.float32),
+        labels,
+        ("a", "b", "c"),
+        np.asarray([5, 6, 7, 8]),
+        {"perfect": np.asarray([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)},
+    )
+    assert found.accuracy.value == 0.5
+    assert found.confusion == ((1, 1, 0), (1, 1, 0), (0, 0, 0))
+    a, _, c = found.classes
+    assert a.precision is not None
+    assert (a.precision.value, a.f1) == (0.5, 0.5)
+    assert (c.photos, c.precision, c.recall, c.f1) == (0, None, None, None)
+    assert [(m.sample, m.truth, m.called) for m in found.mistakes] == [(8, "b", "a"), (6, "a", "b")]
+    assert found.retrieval[0].mean_average_precision == 1.0
+
+
+def test_one_sigmoid_is_the_probability_of_the_second_class() -> None:
+    found = measure(
+        np.asarray([[0.2], [0.9]], np.float32),
+        np.asarray([0, 1]),
+        ("a", "b"),
+        np.arange(2),
+        {"nothing to find": np.eye(2, dtype=np.float32)},
+    )
+    assert found.accuracy.value == 1.0
+    assert found.retrieval == ()
+
+
+def test_a_chart_of_one_epoch_can_be_drawn() -> None:
+    chart = line_chart("<Loss>", [Line("training", "red", [0.0])])
+    assert chart.startswith("<svg")
+    assert "&lt;Loss&gt;" in chart
+    assert "nan" not in chart
