@@ -90,13 +90,13 @@ def test_bad_photos_are_named_and_stop_nothing(run: Run, collection: Path, tmp_p
     (folder / "text.jpg").write_text("not a photo")
     done = run("index", folder)
     assert done.status == 0
-    assert done.stdout == "1 photos in the index (1 added, 3 unreadable)\n"
+    assert done.stdout == "1 photo in the index (1 added, 3 unreadable)\n"
     for name, reason in (("cut", "truncated"), ("empty", "empty"), ("text", "not an image")):
         (line,) = [line for line in done.stderr.splitlines() if f"{name}.jpg" in line]
         assert reason in line
     assert run("similar", collection / "china.jpg").stdout.count("good.jpg") == 1
     again = run("index", folder)
-    assert again.stdout == "1 photos in the index (4 unchanged)\n"
+    assert again.stdout == "1 photo in the index (4 unchanged)\n"
 
 
 def test_no_index_yet(run: Run, collection: Path) -> None:

@@ -299,8 +299,8 @@ def test_forgetting_a_root(run: Run, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "encoder.onnx").write_bytes(tiny_encoder())
     run("index", photos, tmp_path / "other", "--model", tmp_path / "encoder.onnx")
     fails(run("forget", photos / "0"), "no folder that was indexed", str(photos))
-    assert run("forget", photos).stdout == "1 photos in the index (6 forgotten)\n"
-    assert run("index").stdout == "1 photos in the index (1 unchanged)\n"
+    assert run("forget", photos).stdout == "1 photo in the index (6 forgotten)\n"
+    assert run("index").stdout == "1 photo in the index (1 unchanged)\n"
     catalogue = (tmp_path / "index" / "catalogue.sqlite").read_bytes()
     assert b"2.png" not in catalogue
 

@@ -274,7 +274,7 @@ def test_an_empty_folder_can_be_followed(tmp_path: Path, collection: Path, follo
 def test_it_stops_when_it_is_told_to(watching: Watch, sent: int) -> None:
     watching.process.send_signal(sent)
     assert watching.process.wait(timeout=30) == 0
-    assert watching.errors.read_text().splitlines()[-1] == "stopped: 1 photos in the index"
+    assert watching.errors.read_text().splitlines()[-1] == "stopped: 1 photo in the index"
 
 
 def test_a_folder_that_was_never_there_is_told_in_one_line(run: Run, tmp_path: Path) -> None:

@@ -104,6 +104,11 @@ def one_thread_for_numpy() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun: ``1 photo``, ``2,000 photos``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def say(line: str) -> None:
     """Write a line to stderr, where everything goes that is no result."""
     typer.echo(line, err=True)

@@ -13,6 +13,7 @@ from . import (
     JsonOption,
     ModelOption,
     ThreadsOption,
+    counted,
     exit_status,
     heed_sigterm,
     one_thread_for_numpy,
@@ -128,4 +129,4 @@ def _tell(report: AddReport, photos: int, as_json: bool) -> None:
         typer.echo(json.dumps({"photos": photos, **counts, "unread": unread_files, "away": away}))
     else:
         told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-        typer.echo(f"{photos:,} photos in the index ({told or 'nothing to do'})")
+        typer.echo(f"{counted(photos, 'photo')} in the index ({told or 'nothing to do'})")

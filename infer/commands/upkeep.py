@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import IndexOption, JsonOption, say
+from . import IndexOption, JsonOption, counted, say
 
 
 def forget_command(
@@ -25,7 +25,7 @@ def forget_command(
     if as_json:
         typer.echo(json.dumps({"forgotten": count, "photos": left}))
     else:
-        typer.echo(f"{left:,} photos in the index ({count:,} forgotten)")
+        typer.echo(f"{counted(left, 'photo')} in the index ({count:,} forgotten)")
 
 
 def relocate_command(
@@ -60,12 +60,12 @@ def verify_command(index: IndexOption = None, as_json: JsonOption = False) -> No
         else:
             typer.echo(finding.what)
     if findings:
-        say(f"{len(findings):,} things are wrong: run `imgsim-edge repair`")
+        say(f"{counted(len(findings), 'thing')} wrong: run `imgsim-edge repair`")
         raise typer.Exit(1)
     if as_json:
         typer.echo(json.dumps({"photos": photos, "wrong": 0}))
     else:
-        typer.echo(f"nothing is wrong with the index of {photos:,} photos")
+        typer.echo(f"nothing is wrong with the index of {counted(photos, 'photo')}")
 
 
 def repair_command(index: IndexOption = None, as_json: JsonOption = False) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import IndexOption, JsonOption, ModelOption, heed_sigterm, say
+from . import IndexOption, JsonOption, ModelOption, counted, heed_sigterm, say
 
 if TYPE_CHECKING:
     from ..update import AddReport
@@ -47,11 +47,11 @@ def watch_command(
                 typer.echo(json.dumps({"photos": len(opened), **counts}))
             else:
                 told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-                typer.echo(f"{told}: {len(opened):,} photos in the index")
+                typer.echo(f"{told}: {counted(len(opened), 'photo')} in the index")
 
         heed_sigterm()
         say(f"following {', '.join(map(str, folders))}; Ctrl-C stops it")
         try:
             Follower(opened, folders, report, say).run()
         except KeyboardInterrupt:
-            say(f"stopped: {len(opened):,} photos in the index")
+            say(f"stopped: {counted(len(opened), 'photo')} in the index")
