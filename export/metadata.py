@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -11,24 +11,30 @@ from ..infer.fingerprint import graph_digest
 from ..infer.photo import RESIZE_RULE
 from ..train.network import EMBEDDING_LAYER
 from ..train.run_folder import Run
+from ..train.split import TRAIN
 
 MOST_NAMES = 8000  # characters of class names; beyond that their number alone is written
 PRODUCER = "imgsim-edge"
 
 
-def describe(run: Run, parts: Mapping[str, int], quantisation: str, licence: str) -> dict[str, str]:
+def describe(
+    run: Run, split: Mapping[str, tuple[str, str]], quantisation: str, licence: str
+) -> dict[str, str]:
     """Write the metadata of an encoder.
 
     Args:
         run: that it was trained in.
-        parts: name of each part of the split → its number of photos.
+        split: of its photos, as ``read_split`` gives it.
         quantisation: in words.
         licence: of the encoder; empty where nobody stated one.
     """
     own, classes = run.settings, run.classes()
     names = json.dumps(classes, ensure_ascii=False)
+    trained_on = [name for name, (_, part) in split.items() if part == TRAIN]
     # Names of folders and no paths: where the photos lay is nobody's business.
-    sets = ", ".join(path.name for path in run.data)
+    sets = {path.name for path in run.data}
+    if len(sets) > 1:  # then a photo's name begins with its set; some may be kept out whole
+        sets &= {name.split("/", 1)[0] for name in trained_on}
     start = "random" if own.weights == "none" else "pretrained"
     described = {
         "producer": f"{PRODUCER} {version(PRODUCER)}",
@@ -37,8 +43,8 @@ def describe(run: Run, parts: Mapping[str, int], quantisation: str, licence: str
         "embedding_layer": EMBEDDING_LAYER,
         "preprocessing": f"upright sRGB; {RESIZE_RULE}; scaled to -1 … 1 inside the graph",
         "class_count": str(len(classes)),
-        "training_data": f"{parts.get('train', 0)} photos of {len(classes)} classes from {sets}; "
-        f"{start} weights to start from",
+        "training_data": f"{len(trained_on)} photos from {', '.join(sorted(sets))}; "
+        f"{len(classes)} classes; {start} weights to start from",
         "quantisation": quantisation,
         "licence": licence or "not stated",
     }
@@ -60,11 +66,3 @@ def stamp(model: Any, metadata: Mapping[str, str]) -> bytes:
         model.metadata_props.add(key=key, value=value)
     content: bytes = model.SerializeToString()
     return content
-
-
-def counts(split: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Count the photos of each part of a split, as ``read_split`` gives it."""
-    parts: dict[str, int] = {}
-    for _, part in split.values():
-        parts[part] = parts.get(part, 0) + 1
-    return parts

@@ -19,7 +19,7 @@ from ..train.run_folder import SPLIT, Run, open_run, write_json, write_whole
 from ..train.split import TEST, TRAIN, VALID, read_split
 from .convert import convert, cut_classifier, normalise
 from .judge import Attempt, Judge, as_line
-from .metadata import counts, describe, stamp
+from .metadata import describe, stamp
 from .parity import (
     Parity,
     compare,
@@ -108,19 +108,19 @@ def export_encoder(
     photos = RunPhotos(run, cut.input_shape[1], data, threads)
     checked = photos.take((TEST, VALID), PARITY_PHOTOS).pixels
     model = convert(cut)
-    parts = counts(read_split(run.folder / SPLIT))
+    split = read_split(run.folder / SPLIT)
 
     # The float32 encoder must be right before anything smaller is made of it.
     with tempfile.TemporaryDirectory() as scratch:
         reference = Path(scratch) / "encoder.onnx"
-        reference.write_bytes(stamp(model, describe(run, parts, _IN_WORDS[FLOAT32], "")))
+        reference.write_bytes(stamp(model, describe(run, split, _IN_WORDS[FLOAT32], "")))
         require_parity(_parity(cut, reference, checked)[0], "the encoder and Keras")
     smaller = _smaller(model, photos, options, threads)
     words = _IN_WORDS[options.precision]
     if smaller is not None:
         model = _parse(smaller.content)
         words = words.format(photos=options.calibration_photos, name=smaller.chosen.name)
-    metadata = describe(run, parts, words, options.licence)
+    metadata = describe(run, split, words, options.licence)
     metadata[METADATA_KEY] = _background(model, photos).to_text()
     content = stamp(model, metadata)
     measured: dict[str, Any] = {}

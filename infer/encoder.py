@@ -25,7 +25,10 @@ if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
 Vectors = NDArray[np.float32]
 
 INPUT_NAME, OUTPUT_NAME = "images", "embeddings"
-SHIPPED = {"default": "mobilenet-64.onnx"}  # name → file in imgsim_edge.models
+SHIPPED = {  # name → file in imgsim_edge.models
+    "default": "mobilenet-64.onnx",
+    "fp32": "mobilenet-64-fp32.onnx",
+}
 RUN_BATCH = 4  # photos in one run of the network; more make none of them quicker, but take memory
 _QUIET = 3  # ONNX Runtime's severity from which on it writes to stderr: errors
 _UNIT_TOLERANCE = 1e-2  # |length − 1| of an embedding; half precision stays far below
@@ -47,7 +50,7 @@ class Contract:
 
 
 def model_path(model: Path | str) -> Path:
-    """Find an encoder by the name of a shipped one (``"default"``) or by its path.
+    """Find an encoder by the name of a shipped one (``"default"``, ``"fp32"``) or by its path.
 
     Raises:
         EncoderError: there is no such file.
