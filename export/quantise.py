@@ -57,10 +57,8 @@ class Quantised:
 def to_int8(model: Any, calibration: Pixels, judge: Judge) -> Quantised:
     """Quantise an encoder to 8-bit integers.
 
-    Ranges are calibrated by MinMax and by Percentile, and by the better one once more with the
-    dense layers in float: they take hardly any time, and nothing behind them evens rounding out.
-    The best one is kept. Where that loses too much, the layers that hurt most are kept in float:
-    one, then two, four, and so on.
+    Ranges are calibrated by MinMax and by Percentile and the better one is kept. Where that loses
+    too much, the layers that hurt most are kept in float: one, then two, four, and so on.
 
     Args:
         model: an ``onnx.ModelProto``, from ``convert``.
@@ -86,8 +84,7 @@ def to_int8(model: Any, calibration: Pixels, judge: Judge) -> Quantised:
         by_method = {method: attempt(method, ()) for method in ("MinMax", "Percentile")}
         method = min(by_method, key=lambda name: by_method[name].loss)
         ranking: tuple[tuple[str, float], ...] = ()
-        dense = attempt(method, quantiser.dense_layers())
-        best = min(by_method[method], dense, key=lambda one: one.loss)
+        best = by_method[method]
         if not best.accepted:
             ranking = _rank(quantiser, judge)
             say("layers that hurt most: " + ", ".join(name for name, _ in ranking[:4]))
@@ -154,11 +151,6 @@ class _Quantiser:
     def layers(self) -> list[str]:
         """Name the layers with weights."""
         return [node.name for node in self._nodes if node.op_type in WITH_WEIGHTS]
-
-    def dense_layers(self) -> tuple[str, ...]:
-        """Name the layers with weights that are no convolutions."""
-        kinds = set(WITH_WEIGHTS) - {"Conv"}
-        return tuple(node.name for node in self._nodes if node.op_type in kinds)
 
     def quantise(
         self,

@@ -12,15 +12,29 @@ import typer
 from ..infer.errors import UsageError
 from ..infer.machine import available_cores
 from .backend import require_extra
-from .network import BACKBONES
-from .run_folder import Settings
+from .network import BACKBONES, MOBILENET
+from .run_folder import GENERAL, PLAIN, Settings
 
 _DEFAULT = Settings()
 BackboneName = Enum("BackboneName", {name: name for name in BACKBONES}, type=str)  # type: ignore[misc]
 _BACKBONE = BackboneName(_DEFAULT.backbone)
+RecipeName = Enum("RecipeName", {name: name for name in (PLAIN, GENERAL)}, type=str)  # type: ignore[misc]
+_RECIPE = RecipeName(PLAIN)
+_PLAIN_ONLY = (
+    "augment",
+    "class_weights",
+    "head_epochs",
+    "tune_epochs",
+    "tune_depth",
+    "batch",
+    "head_rate",
+    "tune_rate",
+    "patience",
+)
 
 
 def train_command(
+    context: typer.Context,
     data: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -38,6 +52,20 @@ def train_command(
             help="Where the backbone starts: imagenet (fetched by Keras from the network, once), "
             "none (random), or a file of Keras weights.",
             show_default=False,
+        ),
+    ] = None,
+    recipe: Annotated[
+        RecipeName,
+        typer.Option(
+            help="plain: tell the classes of the data apart. general: find similar photos of any "
+            "kind; its embedding does not depend on the labels."
+        ),
+    ] = _RECIPE,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="A stronger network for the general recipe to follow: an .onnx file that takes "
+            "photos as EfficientNet-Lite2 does and gives their features."
         ),
     ] = None,
     backbone: Annotated[
@@ -127,7 +155,13 @@ def train_command(
             "say where the backbone starts: --weights imagenet (fetched from the network), "
             "--weights FILE, or --weights none (random, for very many photos)"
         )
+    if recipe.value == GENERAL:
+        _check_general(context, backbone)
+    elif teacher is not None:
+        raise UsageError("--teacher goes with --recipe general only")
     settings = Settings(
+        recipe=recipe.value,
+        teacher=str(teacher.resolve()) if teacher else "",
         backbone=backbone.value,
         width=width,
         image_size=image_size,
@@ -147,6 +181,18 @@ def train_command(
     from .session import start_training
 
     _tell(start_training(data, out, settings, split), as_json)
+
+
+def _check_general(context: typer.Context, backbone: BackboneName) -> None:
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in _PLAIN_ONLY
+        if (source := context.get_parameter_source(name)) and source.name != "DEFAULT"
+    ]
+    if given:
+        raise UsageError(f"{', '.join(given)} and --recipe general exclude each other")
+    if backbone.value != MOBILENET:
+        raise UsageError(f"--recipe general knows the backbone {MOBILENET} only")
 
 
 def _tell(outcome: Any, as_json: bool) -> None:

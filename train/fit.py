@@ -148,15 +148,7 @@ class Trainer:
         Returns:
             float32, shape = (photos, outputs).
         """
-        progress = Progress(title, len(indices))
-        parts, done = [], 0
-        model.jit_compile = False  # XLA would compile longer than a small data set takes
-        for pixels in self._pixels(indices, PREDICT_BATCH):
-            parts.append(np.asarray(model.predict_on_batch(pixels)))
-            done += len(pixels)
-            progress.update(done)
-        progress.close()
-        return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[1]), np.float32)
+        return predict(model, self._task.store, indices, title)
 
     # The two phases ------------------------------------------------------------------------------
 
@@ -263,10 +255,6 @@ class Trainer:
         shaped = labels[:, None] if output_units(self._task.classes) == 1 else labels
         return shaped.astype(np.float32), self._weights[labels].astype(np.float32)
 
-    def _pixels(self, indices: NDArray[np.intp], batch: int) -> Iterator[NDArray[np.uint8]]:
-        for start in range(0, len(indices), batch):
-            yield self._task.store.read(indices[start : start + batch])
-
     def _varied(
         self, indices: NDArray[np.intp], batches: list[NDArray[np.intp]], epoch: int
     ) -> Iterator[NDArray[np.uint8]]:
@@ -304,6 +292,29 @@ class Trainer:
             metrics=[accuracy],
             jit_compile=False,  # as above
         )
+
+
+def predict(model: Any, store: PixelStore, indices: NDArray[np.intp], title: str) -> Floats:
+    """Run photos through a model, unvaried.
+
+    Args:
+        model: a Keras model, pixels → (batch, outputs).
+        store: of the photos.
+        indices: of those that are run.
+        title: of the line that shows how far it is.
+
+    Returns:
+        float32, shape = (photos, outputs).
+    """
+    progress = Progress(title, len(indices))
+    parts = []
+    model.jit_compile = False  # XLA would compile longer than a small data set takes
+    for at in range(0, len(indices), PREDICT_BATCH):
+        pixels = store.read(indices[at : at + PREDICT_BATCH])
+        parts.append(np.asarray(model.predict_on_batch(pixels)))
+        progress.update(at + len(pixels))
+    progress.close()
+    return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[1]), np.float32)
 
 
 def save_classifier(run: Run, classifier: Any) -> Any:

@@ -43,8 +43,9 @@ class Backbone:
     sizes: tuple[int, ...] = ()
 
 
+MOBILENET = "mobilenet"
 BACKBONES = {
-    "mobilenet": Backbone("MobileNet", {}, (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224)),
+    MOBILENET: Backbone("MobileNet", {}, (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224)),
     "mobilenet-v2": Backbone(
         "MobileNetV2", {}, (0.35, 0.5, 0.75, 1.0, 1.3, 1.4), (96, 128, 160, 192, 224)
     ),

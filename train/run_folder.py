@@ -36,6 +36,7 @@ CLASSIFIER, HISTORY, METRICS, REPORT = (
     "report.html",
 )
 STATE = "state"
+PLAIN, GENERAL = "plain", "general"  # recipes
 FORMAT = 1  # of the folder; a newer one is refused
 
 _PACKAGES = (  # those whose versions decide the result
@@ -55,7 +56,11 @@ _PACKAGES = (  # those whose versions decide the result
 class Settings:
     """Everything that decides how a classifier is trained.
 
+    The general recipe goes by backbone, width, image_size, weights, teacher, seed and threads.
+
     Attributes:
+        recipe: ``"plain"``, for the classes of the data, or ``"general"``, for photos of any kind.
+        teacher: an ONNX file for the general recipe; empty for none.
         backbone: a key of ``network.BACKBONES``.
         width: multiplier of its channel counts.
         image_size: side of the photos in pixels.
@@ -73,6 +78,8 @@ class Settings:
         threads: cores.
     """
 
+    recipe: str = PLAIN
+    teacher: str = ""
     backbone: str = "mobilenet"
     width: float = 1.0
     image_size: int = 224

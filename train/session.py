@@ -15,8 +15,9 @@ from .checkpoint import has_checkpoint
 from .checks import as_table, check, require_two_classes
 from .data import LabelledPhotos, Sample, find_photos
 from .duplicates import near_identical_groups
-from .errors import DataError
+from .errors import DataError, RunError
 from .fit import Task, Trainer, save_classifier
+from .general import GeneralTrainer
 from .measure import Metrics, measure
 from .network import (
     EMBEDDING_LAYER,
@@ -31,6 +32,7 @@ from .progress import say
 from .report import write_report
 from .run_folder import (
     CLASSES,
+    GENERAL,
     METRICS,
     SPLIT,
     Run,
@@ -115,6 +117,8 @@ def resume_training(folder: Path) -> Outcome:
         KeyboardInterrupt: likewise.
     """
     run = open_run(folder)
+    if run.settings.recipe == GENERAL:
+        raise RunError("the general recipe keeps no checkpoints: start it again with another --out")
     classes = run.classes()
     known = read_split(run.folder / SPLIT)
     found = find_photos(run.data)
@@ -157,10 +161,18 @@ def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split)
     labels = np.asarray([number.get(sample.label, -1) for sample in samples], dtype=np.intp)
     counts = ", ".join(f"{len(own)} {name}" for name, own in split.parts().items())
     say(f"{len(classes)} classes; photos: {counts}")
-    trainer = Trainer(run, Task(store, labels, len(classes), split))
+    task = Task(store, labels, len(classes), split)
+    trainer: Trainer | GeneralTrainer
+    if run.settings.recipe == GENERAL:
+        trainer = GeneralTrainer(run, task, [sample.path for sample in samples])
+    else:
+        trainer = Trainer(run, task)
     try:
         trained = trainer.train()
     except KeyboardInterrupt:
+        if isinstance(trainer, GeneralTrainer):
+            say("stopped; the general recipe keeps nothing of a run that is not done")
+            raise
         say("stopping: keeping the best until now")
         if trainer.keep_best_so_far():
             say(f"it is in {run.classifier_path}")

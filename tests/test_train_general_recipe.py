@@ -1,0 +1,235 @@
+"""The general recipe: from labelled photos to a run that `export` takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Run, tiny_settings
+from PIL import Image, ImageOps
+
+pytest.importorskip("tensorflow")
+
+from imgsim_edge.infer import load_photo
+from imgsim_edge.train import general
+from imgsim_edge.train.backend import import_keras
+from imgsim_edge.train.checkpoint import load_model
+from imgsim_edge.train.errors import DataError, RunError, WeightsError
+from imgsim_edge.train.general import View, target_vectors
+from imgsim_edge.train.neighbourhoods import Lesson, batches, nearest, teach, whitened
+from imgsim_edge.train.network import build_backbone, part_of
+from imgsim_edge.train.principal import balanced_map, principal_head, unit_rows
+from imgsim_edge.train.run_folder import GENERAL, open_run
+from imgsim_edge.train.session import Outcome, resume_training, start_training
+from imgsim_edge.train.teacher import Teacher
+
+SIZE = 32  # pixels
+TINY = general.Plan(
+    start=Lesson(4, 32, 4e-4, decay=1e-3),
+    tune=Lesson(4, 24, 2e-4, decay=1e-4, warm_up=2, average=0.5, neighbours=3),
+    copy=Lesson(20, 48, 1e-3, rank=False),
+    class_epochs=30,
+)
+
+
+@pytest.fixture(scope="module")
+def settings(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Of a tiny network whose weights are random, but whose activations are of the usual size."""
+    network = build_backbone("mobilenet", 0.25, SIZE, "none")
+    files = sorted(photos.rglob("*.jpg"))
+    tensor = np.stack([load_photo(file, SIZE).pixels for file in files])
+    for layer in network.layers[1:]:
+        if "_bn" in layer.name:
+            values = np.asarray(tensor)
+            spread = [values.mean(axis=(0, 1, 2)), values.var(axis=(0, 1, 2))]
+            layer.set_weights([*layer.get_weights()[:2], *spread])
+        tensor = layer(tensor)
+    file = tmp_path_factory.mktemp("weights") / "tiny.weights.h5"
+    convolutions = import_keras().Model(network.input, network.layers[-2].output)
+    convolutions.save_weights(file)
+    return tiny_settings(recipe=GENERAL, weights=str(file), image_size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def photos(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough photos for 64 principal components: some of `labelled` are there mirrored, too."""
+    folder = tmp_path_factory.mktemp("photos")
+    for file in sorted(labelled.rglob("*.jpg")):
+        target = folder / file.relative_to(labelled)
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(file.read_bytes())
+        if file.stem < "08":
+            with Image.open(file) as image:
+                ImageOps.mirror(image).save(target.with_stem(f"{file.stem}-mirrored"))
+    return folder
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe in seconds instead of an hour."""
+    monkeypatch.setattr(general, "Plan", lambda: TINY)
+
+
+@pytest.fixture(scope="module")
+def first_run(photos: Path, tmp_path_factory: pytest.TempPathFactory, settings: Any) -> Outcome:
+    """One run by the tiny plan, only to be read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(general, "Plan", lambda: TINY)
+        return start_training([photos], tmp_path_factory.mktemp("first") / "run", settings)
+
+
+@pytest.fixture
+def features() -> np.ndarray:
+    """Features as a network with ReLU has them: many numbers, few directions that matter."""
+    generator = np.random.default_rng(0)
+    causes = generator.normal(size=(400, 100)) * np.geomspace(1, 0.05, 100)
+    return np.maximum(causes @ generator.normal(size=(100, 300)) + 1, 0).astype(np.float32)
+
+
+def cosines(vectors: np.ndarray) -> np.ndarray:
+    """The cosines of all pairs of rows."""
+    rows = unit_rows(vectors)
+    return np.asarray((rows @ rows.T)[np.triu_indices(len(rows), 1)])
+
+
+def test_an_untrained_head_computes_the_principal_components(features: np.ndarray) -> None:
+    centred = features - features.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:64]
+    head = principal_head(features, seed=0)
+    given = np.asarray(head.predict_on_batch(features))
+    assert (given >= 0).all()
+    signed = given - given.mean(axis=0)
+    likeness = np.corrcoef(cosines(signed), cosines(centred @ axes.T))[0, 1]
+    assert likeness > 0.9
+    # The cosines that a user sees have the bias in them, and still tell the same story.
+    assert np.corrcoef(cosines(given), cosines(centred @ axes.T))[0, 1] > 0.7
+
+
+def test_a_balanced_head_learns_to_copy_its_map(features: np.ndarray) -> None:
+    wanted = balanced_map(features)
+    np.testing.assert_allclose(np.linalg.norm(wanted, axis=1), 1, rtol=1e-6)
+    head = principal_head(features, seed=0, balanced=True)
+    before = np.corrcoef(cosines(head.predict_on_batch(features)), cosines(wanted))[0, 1]
+    teach(head, [features], [wanted], Lesson(60, 200, 1e-3, rank=False), 0, "copy")
+    after = np.corrcoef(cosines(head.predict_on_batch(features)), cosines(wanted))[0, 1]
+    assert before > 0.7
+    assert after > before
+
+
+def test_whitening_shortens_what_variation_moves(features: np.ndarray) -> None:
+    direction = np.random.default_rng(1).normal(size=features.shape[1]).astype(np.float32)
+    plain, varied = features, features + 5 * direction
+    own, moved = whitened([plain, varied])
+    before = (unit_rows(plain) * unit_rows(varied)).sum(axis=1).mean()
+    assert (own * moved).sum(axis=1).mean() > before
+
+
+def test_batches_bring_distinct_photos_and_their_neighbours(features: np.ndarray) -> None:
+    targets = unit_rows(features - features.mean(axis=0))
+    near = nearest(targets)
+    assert all(row not in near[row] for row in range(len(near)))
+    numbers = np.arange(len(targets), dtype=np.float32)[:, None]
+    lesson = Lesson(1, 40, 1e-3, neighbours=3)
+    drawn, _ = next(batches([numbers], [targets], lesson, seed=0))
+    chosen = drawn[:, 0].astype(int)
+    assert len(set(chosen)) == 40
+    together = [len(set(near[row]) & set(chosen)) for row in chosen]
+    alone, _ = next(batches([numbers], [targets], replace(lesson, neighbours=0), seed=0))
+    apart = [len(set(near[row]) & set(alone[:, 0].astype(int))) for row in alone[:, 0].astype(int)]
+    assert np.mean(together) > np.mean(apart)
+
+
+def test_it_makes_a_run_whose_embedding_keeps_the_neighbourhoods_of_its_features(
+    first_run: Outcome, photos: Path
+) -> None:
+    folder = first_run.run.folder
+    assert open_run(folder).settings.recipe == GENERAL
+    assert (folder / "report.html").is_file()
+    assert not (folder / "state").exists()
+    assert first_run.metrics is not None
+    classifier = load_model(first_run.run.classifier_path)
+    pixels = np.stack([load_photo(file, SIZE).pixels for file in sorted(photos.rglob("*.jpg"))])
+    wanted = balanced_map(part_of(classifier, "features").predict_on_batch(pixels))
+    given = np.asarray(part_of(classifier, "embedding").predict_on_batch(pixels))
+    assert np.corrcoef(cosines(given - given.mean(axis=0)), cosines(wanted))[0, 1] > 0.5
+    assert classifier.get_layer("embedding").output.shape[1] == 64
+    assert classifier.output_shape[1] == 4
+    with pytest.raises(RunError, match="start it again"):
+        resume_training(folder)
+
+
+def test_the_same_seed_gives_the_same_weights_on_one_thread(
+    first_run: Outcome, photos: Path, tmp_path: Path, settings: Any, tiny: None
+) -> None:
+    again = start_training([photos], tmp_path / "again", settings).run
+    one, two = (load_model(run.classifier_path).get_weights() for run in (first_run.run, again))
+    for left, right in zip(one, two, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_the_teachers_features_stand_beside_the_own_ones(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    # Its features: the mean of each channel over 26 by 26 squares.
+    nodes = [
+        helper.make_node("AveragePool", ["x"], ["p"], kernel_shape=[26, 26], strides=[26, 26]),
+        helper.make_node("Flatten", ["p"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "teacher",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 260, 260])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 300])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "teacher.onnx")
+    generator = np.random.default_rng(0)
+    photos = generator.integers(0, 256, (20, 260, 260, 3), np.uint8)
+    teacher = Teacher(tmp_path / "teacher.onnx", threads=1)
+    features = teacher(photos)
+    squares = photos.reshape(20, 10, 26, 10, 26, 3).mean(axis=(2, 4)).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(features, (squares.reshape(20, 300) - 127) / 128, atol=1e-5)
+    pooled = generator.random((20, 100), np.float32)
+    (alone,) = target_vectors([View(np.zeros(0, np.uint8), pooled, None)])
+    (beside,) = target_vectors([View(np.zeros(0, np.uint8), pooled, features)])
+    assert alone.shape == (20, 100)
+    assert beside.shape == (20, 400)
+    np.testing.assert_allclose(np.linalg.norm(beside, axis=1), 1, rtol=1e-5)
+
+
+def test_a_teacher_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no such teacher"):
+        Teacher(tmp_path / "none.onnx", threads=1)
+    (tmp_path / "text.onnx").write_text("nothing")
+    with pytest.raises(WeightsError, match="cannot teach"):
+        Teacher(tmp_path / "text.onnx", threads=1)
+
+
+def test_random_weights_are_refused(photos: Path, tmp_path: Path, settings: Any) -> None:
+    with pytest.raises(WeightsError, match="pretrained weights"):
+        start_training([photos], tmp_path / "run", replace(settings, weights="none"))
+
+
+def test_too_few_photos_are_refused(
+    labelled: Path, tmp_path: Path, settings: Any, tiny: None
+) -> None:
+    for name in ("coffee", "flower"):
+        (tmp_path / "few" / name).mkdir(parents=True)
+        for file in sorted((labelled / name).iterdir())[:10]:
+            (tmp_path / "few" / name / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(DataError, match="64 training photos at least"):
+        start_training([tmp_path / "few"], tmp_path / "run", settings)
+
+
+def test_options_of_the_plain_recipe_are_refused(run: Run, tmp_path: Path, labelled: Path) -> None:
+    common = ("train", labelled, "--out", tmp_path / "out", "--weights", "none")
+    done = run(*common, "--recipe", "general", "--head-epochs", 3)
+    assert done.status == 1
+    assert "--head-epochs and --recipe general exclude each other" in done.stderr
+    done = run(*common, "--teacher", tmp_path / "t.onnx")
+    assert done.status == 1
+    assert "--recipe general only" in done.stderr
