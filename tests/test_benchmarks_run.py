@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,28 +15,37 @@ from imgsim_edge.infer.benchmark_data import make_photos
 from imgsim_edge.infer.photo import load_photo
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
+PHOTOS = Path(__file__).parent / "photos"
 TOY = {
+    "duplicates": [str(PHOTOS), "--every", "6"],
+    "duplicates_at_scale": ["20", "40"],
     "encoder_batches": ["--batches", "1", "--threads", "1", "--photos", "1", "--rounds", "1"],
+    "first_answers": [str(PHOTOS)],
+    "index_scale": ["--photos", "2000"],
     "indexing": ["--photos", "1", "--rounds", "1"],
     "memory": ["--counts", "20", "70"],
     "one_shot_query": ["--count", "20", "--rounds", "1"],
+    "unchanged_run": ["--files", "20"],
+    "watching": ["--photos", "1", "--rounds", "1"],
 }
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="they measure with getrusage()")
 @pytest.mark.parametrize("name", TOY)
-def test_the_benchmark_runs(name: str) -> None:
-    run_benchmark(name, *TOY[name])
+def test_the_benchmark_runs(name: str, tmp_path: Path) -> None:
+    run_benchmark(tmp_path, name, *TOY[name])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs the train extra")
-def test_the_comparison_with_keras_runs() -> None:
-    assert "index / loop" in run_benchmark("against_keras", "--photos", "1", "--rounds", "1")
+def test_the_comparison_with_keras_runs(tmp_path: Path) -> None:
+    told = run_benchmark(tmp_path, "against_keras", "--photos", "1", "--rounds", "1")
+    assert "index / loop" in told
 
 
-def run_benchmark(name: str, *arguments: str) -> str:
+def run_benchmark(place: Path, name: str, *arguments: str) -> str:
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "TMPDIR": str(place)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     return done.stdout
