@@ -66,7 +66,7 @@ def test_the_metadata_say_where_it_comes_from(exported: Outcome, labelled: Path)
     told = encoder.metadata
     assert told["digest"] == encoder.digest == exported.digest
     assert json.loads(told["classes"]) == ["astronaut", "coffee", "flower", "hubble_deep_field"]
-    assert told["training_data"].startswith(f"60 photos of 4 classes from {labelled.name}; random")
+    assert told["training_data"].startswith(f"60 photos from {labelled.name}; 4 classes; random")
     assert (told["backbone"], told["width"], told["licence"]) == ("mobilenet", "0.25", "CC0-1.0")
     assert told["preprocessing"].startswith("upright sRGB; squash to a square, Lanczos")
     assert str(labelled.parent) not in str(told)
