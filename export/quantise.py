@@ -2,8 +2,9 @@
 
 ONNX Runtime's static quantisation in the QDQ format (its documentation: "Quantize ONNX models"):
 every convolution and dense layer gets 8-bit weights, a scale for each channel, and 8-bit inputs
-whose range is calibrated on training photos. Scaling and normalisation stay in float. Only an
-encoder that finds validation photos as well as before is accepted.
+whose range is calibrated on training photos. Its bias takes back what rounding the weights shifts
+on average. Scaling and normalisation stay in float. Only an encoder that finds validation photos as
+well as before is accepted.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..infer.photo import Pixels
 from ..train.backend import INSTALL
 from ..train.errors import MissingExtraError
 from ..train.progress import Progress, say
+from .bias_correction import REDUCE_RANGE, round_layers
 from .errors import ExportError
 from .judge import Attempt, Judge, as_line
 
 QUANTISED_OPERATORS = ("Conv", "Gemm", "MatMul", "Clip", "Relu", "GlobalAveragePool")
 WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
 PERCENTILE = 99.99  # of the activations, inside the calibrated range
-# Seven-bit weights: with eight, x86 processors without VNNI overflow in the middle of a sum, and
-# one file would give other vectors on another machine.
-REDUCE_RANGE = True
 PHOTOS_FOR_RANKING = 32  # both to calibrate one layer alone and to see what it costs
+BIAS_TOP = 2**30  # the largest integer for the bias of a layer in float
 _CALIBRATION_BATCH = 1  # photo: Percentile takes batches of one length only
 
 # Of a short embedding, the squares and the least length are too small for 16 bits.
@@ -46,12 +48,14 @@ class Quantised:
         chosen: of ``attempts``.
         ranking: layer → what quantising it alone costs (1 − mean cosine), the worst first; empty
             where that was not needed.
+        shifts: layer → the largest mean shift of a channel that its bias took back; of int8.
     """
 
     content: bytes
     attempts: tuple[Attempt, ...]
     chosen: Attempt
     ranking: tuple[tuple[str, float], ...] = ()
+    shifts: tuple[tuple[str, float], ...] = ()
 
 
 def to_int8(model: Any, calibration: Pixels, judge: Judge) -> Quantised:
@@ -98,7 +102,8 @@ def to_int8(model: Any, calibration: Pixels, judge: Judge) -> Quantised:
                 f"int8 loses {least.loss:.4f} of mAP at best ({least.name}): "
                 "export without --int8, or allow more with --max-loss"
             )
-        return Quantised(contents[attempts.index(best)], tuple(attempts), best, ranking)
+        content = contents[attempts.index(best)]
+        return Quantised(content, tuple(attempts), best, ranking, quantiser.shifts())
 
 
 def to_fp16(model: Any, judge: Judge) -> Quantised:
@@ -146,11 +151,17 @@ class _Quantiser:
         source.write_bytes(model.SerializeToString())
         # The symbolic shapes are for transformers; they would need one more package.
         quant_pre_process(str(source), str(self._prepared), skip_symbolic_shape=True)
-        self._nodes = list(onnx.load(self._prepared).graph.node)
+        self._float = onnx.load(self._prepared)
+        self._nodes = list(self._float.graph.node)
+        self._rounded = round_layers(self._float, calibration)
 
     def layers(self) -> list[str]:
         """Name the layers with weights."""
         return [node.name for node in self._nodes if node.op_type in WITH_WEIGHTS]
+
+    def shifts(self) -> tuple[tuple[str, float], ...]:
+        """Tell what the biases take back: layer → the largest mean shift of a channel."""
+        return tuple((name, layer.largest_shift) for name, layer in self._rounded.items())
 
     def quantise(
         self,
@@ -167,6 +178,7 @@ class _Quantiser:
             only: the one layer to quantise.
             photos: how many to calibrate on; all by default.
         """
+        import onnx
         from onnxruntime.quantization import (
             CalibrationMethod,
             QuantFormat,
@@ -174,6 +186,8 @@ class _Quantiser:
             quantize_static,
         )
 
+        quantised = {only} if only else set(self.layers()) - set(kept_in_float)
+        onnx.save(self._with_rounded(quantised), self._prepared)
         # ONNX Runtime prints its progress, and advises on what was done already.
         logging.getLogger().setLevel(logging.ERROR)
         with contextlib.redirect_stdout(io.StringIO()):
@@ -192,7 +206,32 @@ class _Quantiser:
                 calibrate_method=CalibrationMethod[method],
                 extra_options={"CalibPercentile": PERCENTILE},
             )
-        return self._target.read_bytes()
+        result = onnx.load(self._target)
+        _protect(result, kept_in_float)
+        content: bytes = result.SerializeToString()
+        return content
+
+    def _with_rounded(self, layers: set[str]) -> Any:
+        """Copy the float encoder with the weights of some layers rounded, their biases corrected.
+
+        The means were measured in the float encoder, so a layer's correction is the same whichever
+        others are quantised.
+        """
+        import onnx
+
+        model = onnx.ModelProto()
+        model.CopyFrom(self._float)
+        for node in model.graph.node:
+            if node.name in layers and node.name in self._rounded:
+                own = self._rounded[node.name]
+                for place, values in ((1, own.weights), (2, own.bias)):
+                    # Under a name of its own, since layers may share what they had.
+                    node.input[place] = f"{node.name}/input{place}"
+                    model.graph.initializer.append(
+                        onnx.numpy_helper.from_array(values, node.input[place])
+                    )
+        _drop_unused(model)
+        return model
 
     def _with_activation(self, layer: str) -> list[str]:
         """Name a layer and the activation behind it, which is quantised with it or not at all."""
@@ -202,6 +241,40 @@ class _Quantiser:
             for other in self._nodes
             if other.op_type in ("Clip", "Relu") and other.input[0] == node.output[0]
         ]
+
+
+def _protect(model: Any, layers: tuple[str, ...]) -> None:
+    """Make ONNX Runtime leave layers in float, in place.
+
+    When it loads a float convolution between dequantised and quantised values, it quantises the
+    weights to 8 bits after all, with one scale for all channels (its WeightBiasQuantization), which
+    ruins depthwise ones. It does not where the bias is computed: so the bias becomes 32-bit
+    integers times a scale, which is as exact as a float.
+    """
+    import onnx
+
+    known = {one.name: one for one in model.graph.initializer}
+    for position, node in reversed(list(enumerate(model.graph.node))):
+        if node.name not in layers or len(node.input) < 3 or node.input[2] not in known:
+            continue
+        bias = onnx.numpy_helper.to_array(known[node.input[2]])
+        scale = np.float32(max(float(np.abs(bias).max()), 1.0) / BIAS_TOP)
+        names = [f"{node.name}/bias_{part}" for part in ("integers", "scale")]
+        values = (np.rint(bias.astype(np.float64) / scale).astype(np.int32), scale)
+        model.graph.initializer.extend(map(onnx.numpy_helper.from_array, values, names))
+        node.input[2] = f"{node.name}/bias"
+        model.graph.node.insert(
+            position, onnx.helper.make_node("DequantizeLinear", names, [node.input[2]])
+        )
+    _drop_unused(model)
+
+
+def _drop_unused(model: Any) -> None:
+    """Remove the constants that no node takes any more, in place."""
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [one for one in model.graph.initializer if one.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 def _rank(quantiser: _Quantiser, judge: Judge) -> tuple[tuple[str, float], ...]:

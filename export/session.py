@@ -35,8 +35,8 @@ PARITY_PHOTOS = 64
 VALIDATION_PHOTOS = 1000  # at most, that judge a smaller encoder
 INT8, FP16, FLOAT32 = "int8", "float16", "float32"
 _IN_WORDS = {
-    INT8: "int8: static QDQ, a scale for each channel, calibrated on {photos} training photos by "
-    "{name}",
+    INT8: "int8: static QDQ, a scale for each channel, biases corrected, calibrated on {photos} "
+    "training photos; {name}",
     FP16: "float16 weights and arithmetic; float32 normalisation and output",
     FLOAT32: "none (float32)",
 }
@@ -200,5 +200,6 @@ def _evidence(
             "attempts": [asdict(attempt) for attempt in smaller.attempts],
             "chosen": result.chosen,
             "cost_of_each_layer_alone": dict(smaller.ranking),
+            "largest_shift_taken_back": dict(smaller.shifts),
         }
     return evidence

@@ -14,7 +14,7 @@ import pytest
 from conftest import Run
 from imgsim_edge.export.convert import convert, cut_classifier
 from imgsim_edge.export.errors import ExportError
-from imgsim_edge.export.parity import compare, require_parity
+from imgsim_edge.export.parity import compare, require_parity, unoptimised_vectors
 from imgsim_edge.export.session import FP16, INT8, Options, Outcome, export_encoder
 from imgsim_edge.infer.encoder import Encoder
 from imgsim_edge.train.backend import import_keras
@@ -179,6 +179,9 @@ def test_int8_keeps_the_worst_layers_in_float_or_refuses(
             tried.append(kept)
             return b"small"
 
+        def shifts(self) -> tuple[tuple[str, float], ...]:
+            return ()
+
     class FakeJudge:
         accepts_with = 2
 
@@ -212,6 +215,54 @@ def test_a_layer_alone_can_be_quantised_to_see_what_it_costs(
     all_but_two = onnx.load_from_string(quantiser.quantise("MinMax", tuple(layers[:2])))
     assert _int8_weights(alone) == 1
     assert _int8_weights(all_but_two) == 27
+
+
+@pytest.fixture(scope="module")
+def uneven(trained: Path) -> Any:
+    """The tiny encoder with depthwise channels as uneven in size as those of trained ones are."""
+    model = convert(cut_classifier(load_model(trained / "classifier.keras")))
+    random = np.random.default_rng(0)
+    for node in model.graph.node:
+        if node.op_type == "Conv" and any(a.name == "group" and a.i > 1 for a in node.attribute):
+            (own,) = (one for one in model.graph.initializer if one.name == node.input[1])
+            weights = onnx.numpy_helper.to_array(own)
+            sizes = np.geomspace(0.5, 50, len(weights), dtype=np.float32)
+            weights = weights * random.permutation(sizes)[:, None, None, None]
+            own.CopyFrom(onnx.numpy_helper.from_array(weights, own.name))
+    return model
+
+
+def test_onnx_runtime_leaves_a_layer_kept_in_float_alone(
+    uneven: Any, labelled: Path, tmp_path: Path
+) -> None:
+    from imgsim_edge.export.quantise import _Quantiser
+
+    pixels = _pixels(labelled)
+    quantiser = _Quantiser(uneven, pixels, tmp_path)
+    depthwise = tuple(name for name in quantiser.layers() if "depthwise" in name)
+    assert len(depthwise) == 13
+    path = tmp_path / "kept.onnx"
+    path.write_bytes(quantiser.quantise("MinMax", depthwise))
+    plain = unoptimised_vectors(path, pixels)
+    assert compare(plain, _vectors(onnx.load(path), pixels)).mean_cosine > 0.999
+
+
+def test_biases_take_back_what_rounding_weights_shifts(
+    uneven: Any, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imgsim_edge.export import quantise
+
+    pixels = _pixels(labelled)
+    quantiser = quantise._Quantiser(uneven, pixels, tmp_path)
+    assert set(dict(quantiser.shifts())) == set(quantiser.layers())
+    corrected = onnx.load_from_string(quantiser.quantise("MinMax"))
+    monkeypatch.setattr(quantise, "round_layers", lambda *_: {})
+    plain = onnx.load_from_string(quantise._Quantiser(uneven, pixels, tmp_path).quantise("MinMax"))
+    # The integers are those that ONNX Runtime itself would have chosen.
+    assert _sorted_weights(corrected) == _sorted_weights(plain)
+    exact = _vectors(uneven, pixels)
+    gained, lost = (compare(exact, _vectors(model, pixels)) for model in (corrected, plain))
+    assert gained.mean_cosine > lost.mean_cosine
 
 
 def test_photos_of_a_class_find_each_other_through_the_whole_path(
@@ -252,6 +303,24 @@ def _int8_weights(model: Any) -> int:
     return sum(
         i.data_type == onnx.TensorProto.INT8 and len(i.dims) > 1 for i in model.graph.initializer
     )
+
+
+def _sorted_weights(model: Any) -> list[bytes]:
+    return sorted(
+        onnx.numpy_helper.to_array(i).tobytes()
+        for i in model.graph.initializer
+        if i.data_type == onnx.TensorProto.INT8 and len(i.dims) > 1
+    )
+
+
+def _pixels(labelled: Path) -> Any:
+    from imgsim_edge.infer.photo import load_photo
+
+    return np.stack([load_photo(p, 64).pixels for p in sorted(labelled.rglob("*.jpg"))[::5]])
+
+
+def _vectors(model: Any, pixels: Any) -> Any:
+    return _session(model).run(None, {"images": pixels})[0]
 
 
 def _session(model: Any) -> Any:
