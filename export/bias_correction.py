@@ -41,6 +41,25 @@ class RoundedLayer:
     largest_shift: float
 
 
+def give_biases(model: Any) -> None:
+    """Give every convolution and dense layer with constant weights a bias, of zeros, in place.
+
+    ONNX Runtime leaves a bias of zeros away where it folds a graph, and a layer without one could
+    take nothing back.
+    """
+    from onnx import numpy_helper
+
+    known = {one.name: one for one in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "Gemm") or len(node.input) != 2:
+            continue
+        if node.input[1] in known:
+            weights = numpy_helper.to_array(known[node.input[1]])
+            zeros = np.zeros(weights.shape[_channel_axis(node)], weights.dtype)
+            node.input.append(f"{node.name}/no_bias")
+            model.graph.initializer.append(numpy_helper.from_array(zeros, node.input[2]))
+
+
 def round_layers(model: Any, calibration: Pixels) -> dict[str, RoundedLayer]:
     """Round the weights of every convolution and dense layer, and correct the biases.
 
@@ -49,8 +68,8 @@ def round_layers(model: Any, calibration: Pixels) -> dict[str, RoundedLayer]:
         calibration: uint8, shape = (photos, size, size, 3).
 
     Returns:
-        layer → its new weights and bias. Layers without a bias or with computed weights are left
-        out.
+        layer → its new weights and bias. Layers without a bias (see :func:`give_biases`) or with
+        computed weights are left out.
     """
     from onnx import numpy_helper
 

@@ -23,7 +23,7 @@ from ..infer.photo import Pixels
 from ..train.backend import INSTALL
 from ..train.errors import MissingExtraError
 from ..train.progress import Progress, say
-from .bias_correction import REDUCE_RANGE, round_layers
+from .bias_correction import REDUCE_RANGE, give_biases, round_layers
 from .errors import ExportError
 from .judge import Attempt, Judge, as_line
 
@@ -152,6 +152,7 @@ class _Quantiser:
         # The symbolic shapes are for transformers; they would need one more package.
         quant_pre_process(str(source), str(self._prepared), skip_symbolic_shape=True)
         self._float = onnx.load(self._prepared)
+        give_biases(self._float)
         self._nodes = list(self._float.graph.node)
         self._rounded = round_layers(self._float, calibration)
 
