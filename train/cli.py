@@ -62,10 +62,10 @@ def train_command(
         ),
     ] = _RECIPE,
     teacher: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            help="A stronger network for the general recipe to follow: an .onnx file that takes "
-            "photos as EfficientNet-Lite2 does and gives their features."
+            help="A stronger network for the general recipe to follow, given once for each: an "
+            ".onnx file that takes photos as EfficientNet-Lite does and gives their features."
         ),
     ] = None,
     backbone: Annotated[
@@ -157,11 +157,11 @@ def train_command(
         )
     if recipe.value == GENERAL:
         _check_general(context, backbone)
-    elif teacher is not None:
+    elif teacher:
         raise UsageError("--teacher goes with --recipe general only")
     settings = Settings(
         recipe=recipe.value,
-        teacher=str(teacher.resolve()) if teacher else "",
+        teachers=tuple(str(path.resolve()) for path in teacher or ()),
         backbone=backbone.value,
         width=width,
         image_size=image_size,

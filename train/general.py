@@ -1,18 +1,19 @@
 """The general recipe: an encoder for photos of any kind, not only of the classes trained on.
 
 A classifier's last layers keep what tells its own classes apart and forget the rest. Here no label
-touches the 64 numbers; they learn to keep the *neighbourhoods* that wider features see:
+touches the 64 numbers; the network learns to see what wider features see:
 
-1. Each training photo is seen as it is and varied. Kept are the activations below the blocks that
-   are trained, the pooled features, and a teacher's features if there is one.
-2. The target: features whitened by what variation moves, the teacher's beside the own.
-3. The head starts as a principal component map and learns the targets' cosines.
-4. The upper blocks learn them with the head.
-5. The head starts again, on the trained blocks' features, and learns to copy their balanced
-   principal components: trained on known photos, it moves away from what unknown ones need.
-6. The classes' layer is fitted to the 64 numbers, as the run's classifier.
+1. Each training photo is seen as it is and varied. Kept are its pixels, the pooled features of the
+   network as it starts, and the features of its teachers, if there are any.
+2. The target: all these features, whitened by what variation moves, side by side, in coordinates
+   of their first principal components.
+3. A linear layer on the pooled features starts as the least squares map to the target, and the
+   whole network learns with it. Batch norm keeps its statistics and weights.
+4. The head of the encoder learns to copy the balanced principal components of the trained
+   network's features: a head trained on known photos moves away from what unknown ones need.
+5. The classes' layer is fitted to the 64 numbers, as the run's classifier.
 
-Stages 1 and 4 take nearly all of the time. Nothing is kept of a run that is stopped.
+Stages 1 and 3 take nearly all of the time. Nothing is kept of a run that is stopped.
 """
 
 from __future__ import annotations
@@ -26,11 +27,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..infer.photo import Pixels
 from .backend import import_keras
 from .checkpoint import HEAD
 from .errors import DataError, RunError, WeightsError
 from .fit import Task, predict
-from .neighbourhoods import ACTIVATION_TOP, Floats, Lesson, teach, whitened
+from .neighbourhoods import (
+    Floats,
+    Lesson,
+    direction_loss,
+    least_squares,
+    likeness_loss,
+    target_vectors,
+    teach,
+)
 from .network import (
     EMBEDDING_UNITS,
     NO_WEIGHTS,
@@ -40,15 +50,14 @@ from .network import (
     loss_and_accuracy,
     output_units,
 )
-from .principal import balanced_map, fold_components, principal_head, unit_rows
+from .principal import balanced_map, fold_components, principal_head
 from .progress import Progress, say
 from .run_folder import HISTORY, Run, write_csv
 from .teacher import Teacher
 from .views import BATCH, views
 
-START = Lesson(200, 512, 4e-4, decay=1e-3)
-TUNE = Lesson(250, 96, 2e-4, decay=1e-4, warm_up=20, average=0.97, neighbours=3)
-COPY = Lesson(300, 512, 1e-3, rank=False)
+TUNE = Lesson(1400, 128, 1.5e-4, decay=1e-4, warm_up=30, average=0.99)
+COPY = Lesson(300, 512, 1e-3)
 
 
 @dataclass(frozen=True)
@@ -57,16 +66,12 @@ class Plan:
 
     Attributes:
         variations: of each photo.
-        first_block: of MobileNet's 13, the first that is trained.
-        start: the lesson of the head alone.
-        tune: of the upper blocks and the head.
-        copy: of the new head.
+        tune: the lesson of the whole network.
+        copy: of the head.
         class_epochs: of the classes' layer.
     """
 
     variations: int = 1
-    first_block: int = 12
-    start: Lesson = START
     tune: Lesson = TUNE
     copy: Lesson = COPY
     class_epochs: int = 15
@@ -77,28 +82,26 @@ class View:
     """What one view of all training photos gives.
 
     Attributes:
-        activations: uint8, shape = (photos, height, width, channels), 255 for ACTIVATION_TOP.
-        pooled: float32, shape = (photos, features).
-        taught: float32, shape = (photos, the teacher's features), None without a teacher.
+        pixels: uint8, shape = (photos, size, size, 3), in a file.
+        features: for the network itself and each teacher, float32, shape = (photos, its features).
     """
 
-    activations: NDArray[np.uint8]
-    pooled: Floats
-    taught: Floats | None
+    pixels: Pixels
+    features: tuple[Floats, ...]
 
 
 class GeneralTrainer:
     """Trains one run by the general recipe.
 
     Args:
-        run: its folder; activations are kept in its state folder meanwhile.
+        run: its folder; the views' pixels are kept in its state folder meanwhile.
         task: what to learn.
         paths: of all photos.
         plan: how.
 
     Raises:
         DataError: too few training photos, or no photo to validate on.
-        WeightsError: of the pretrained weights or the teacher, or there are none to start from.
+        WeightsError: of the pretrained weights or the teachers, or there are none to start from.
     """
 
     def __init__(self, run: Run, task: Task, paths: list[Path], plan: Plan | None = None) -> None:
@@ -118,7 +121,7 @@ class GeneralTrainer:
         self._run, self._task, self._settings = run, task, own
         self._paths = [paths[index] for index in task.split.train]
         self._plan = plan or Plan()
-        self._teacher = Teacher(Path(own.teacher), own.threads) if own.teacher else None
+        self._teachers = [Teacher(Path(file), own.threads) for file in own.teachers]
         self._backbone = build_backbone(own.backbone, own.width, own.image_size, own.weights)
         raw = self.predict(self._backbone, task.split.test, "features of the test photos")
         self._raw_test_features = raw
@@ -131,26 +134,22 @@ class GeneralTrainer:
             the classifier, a Keras model: pixels → probabilities.
 
         Raises:
-            RunError: the disk has no room for the activations, or a loss is not a number any more.
+            RunError: the disk has no room for the pixels, or a loss is not a number any more.
         """
         plan, seed = self._plan, self._settings.seed
-        lower, upper = split_backbone(self._backbone, plan.first_block)
-        seen = [self._observe(number, lower, upper) for number in range(1 + plan.variations)]
-        targets = target_vectors(seen)
-        activations = [view.activations for view in seen]
-        pooled = [view.pooled for view in seen]
+        seen = [self._see(number) for number in range(1 + plan.variations)]
+        targets = target_vectors(list(zip(*(view.features for view in seen), strict=True)))
+        pooled = np.concatenate([view.features[0] for view in seen])
+        pupil = self._pupil(least_squares(pooled, np.concatenate(targets)))
+        pixels = [view.pixels for view in seen]
+        loss = teach(pupil, pixels, targets, plan.tune, direction_loss, seed, "network")
+        say(f"network: {plan.tune.steps} steps, loss {loss:.4f}")
 
-        head = principal_head(pooled[0], seed)
-        loss = teach(head, pooled, targets, plan.start, seed, "head")
-        say(f"head: {plan.start.steps} steps, loss {loss:.4f}")
-        encoder = import_keras().Model(upper.input, head(upper.output))
-        loss = teach(encoder, activations, targets, plan.tune, seed, "upper blocks")
-        say(f"upper blocks: {plan.tune.steps} steps, loss {loss:.4f}")
-
-        tuned = _features(upper, activations[0])
-        head = principal_head(tuned, seed, balanced=True)
-        loss = teach(head, [tuned], [balanced_map(tuned)], plan.copy, seed, "head again")
-        say(f"head again: {plan.copy.steps} steps, loss {loss:.4f}")
+        tuned = self._features(seen[0].pixels)
+        head = principal_head(tuned, seed)
+        wanted = [np.asarray(balanced_map(tuned), np.float32)]
+        loss = teach(head, [tuned], wanted, plan.copy, likeness_loss, seed, "head")
+        say(f"head: {plan.copy.steps} steps, loss {loss:.4f}")
         return self._classifier(head, tuned)
 
     def raw_test_features(self) -> Floats:
@@ -175,39 +174,51 @@ class GeneralTrainer:
 
     # Stages --------------------------------------------------------------------------------------
 
-    def _observe(self, number: int, lower: Any, upper: Any) -> View:
+    def _see(self, number: int) -> View:
         own, count = self._settings, len(self._paths)
-        shape = (count, *lower.output_shape[1:])
-        file = self._run.state_folder / f"activations-{number}.u8"
+        shape = (count, own.image_size, own.image_size, 3)
+        file = self._run.state_folder / f"view-{number}.u8"
         needed, free = int(np.prod(shape)), shutil.disk_usage(file.parent).free
         if needed > free:
             raise RunError(
-                f"{file.parent} needs {needed / 1e9:.1f} GB for activations and has "
+                f"{file.parent} needs {needed / 1e9:.1f} GB for varied photos and has "
                 f"{free / 1e9:.1f} GB: choose an --out with more room"
             )
-        pooled: list[Floats] = []
-        taught: list[Floats] = []
+        features: list[tuple[Floats, ...]] = []
         progress = Progress(f"features, view {number + 1}", count)
-        lower.jit_compile = upper.jit_compile = False  # XLA would compile longer than it saves
+        self._backbone.jit_compile = False  # XLA would compile longer than it saves
         try:
             # Written as a stream and mapped afterwards: a full disk under a map kills the process.
             with file.open("wb") as stream:
                 for small, large in views(
                     self._paths, number, own.seed, own.image_size, own.threads
                 ):
-                    low = np.asarray(lower.predict_on_batch(small))
-                    stream.write((low * (255 / ACTIVATION_TOP) + 0.5).astype(np.uint8).tobytes())
-                    pooled.append(np.asarray(upper.predict_on_batch(low)))
-                    if self._teacher is not None:
-                        taught.append(self._teacher(large))
-                    progress.update(sum(map(len, pooled)))
+                    stream.write(small.tobytes())
+                    pooled = np.asarray(self._backbone.predict_on_batch(small))
+                    features.append((pooled, *(teacher(large) for teacher in self._teachers)))
+                    progress.update(sum(len(part[0]) for part in features))
         except OSError as error:
             raise RunError(f"cannot write {file}: {error.strerror}") from error
         progress.close()
         return View(
             np.memmap(file, np.uint8, "r", shape=shape),
-            np.concatenate(pooled),
-            np.concatenate(taught) if taught else None,
+            tuple(np.concatenate(parts) for parts in zip(*features, strict=True)),
+        )
+
+    def _pupil(self, linear: list[Floats]) -> Any:
+        """Put a linear layer on the backbone, and make all weights trainable but batch norm's."""
+        keras = import_keras()
+        for layer in self._backbone.layers:
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+        last = keras.layers.Dense(len(linear[1]))
+        pupil = keras.Model(self._backbone.input, last(self._backbone.output))
+        last.set_weights(linear)
+        return pupil
+
+    def _features(self, pixels: Pixels) -> Floats:
+        starts = range(0, len(pixels), BATCH)
+        return np.concatenate(
+            [np.asarray(self._backbone.predict_on_batch(pixels[a : a + BATCH])) for a in starts]
         )
 
     def _classifier(self, head: Any, tuned: Floats) -> Any:
@@ -259,49 +270,3 @@ class GeneralTrainer:
             rows.append({**row, "seconds": round(seconds, 1)})
         self._rows = tuple(rows)
         write_csv(self._run.folder / HISTORY, self._rows)
-
-
-def split_backbone(backbone: Any, first_block: int) -> tuple[Any, Any]:
-    """Divide MobileNet below one of its blocks; the parts share its layers.
-
-    Args:
-        backbone: from ``build_backbone``.
-        first_block: of the upper part, 2 to 13.
-
-    Returns:
-        Keras models: pixels → activations, and activations → pooled features. Only the upper one
-        is trainable; batch norm keeps its statistics in both.
-    """
-    keras = import_keras()
-    names = [layer.name for layer in backbone.layers]
-    cut = names.index(f"conv_pw_{first_block - 1}_relu")
-    lower = keras.Model(backbone.input, backbone.layers[cut].output)
-    for layer in lower.layers:
-        layer.trainable = False
-    tensor = inputs = keras.Input(lower.output_shape[1:])
-    for layer in backbone.layers[cut + 1 :]:
-        fixed = isinstance(layer, keras.layers.BatchNormalization)
-        tensor = layer(tensor, training=False) if fixed else layer(tensor)
-    return lower, keras.Model(inputs, tensor)
-
-
-def _features(upper: Any, activations: NDArray[np.uint8]) -> Floats:
-    def of(part: NDArray[np.uint8]) -> Floats:
-        return np.asarray(upper.predict_on_batch(part * np.float32(ACTIVATION_TOP / 255)))
-
-    return np.concatenate(
-        [of(activations[at : at + BATCH]) for at in range(0, len(activations), BATCH)]
-    )
-
-
-def target_vectors(seen: list[View]) -> list[Floats]:
-    """Give each view the unit vectors whose cosines are to be learnt.
-
-    Returns:
-        float32, each of shape = (photos, features), the teacher's beside the own.
-    """
-    own = whitened([view.pooled for view in seen])
-    taught = [view.taught for view in seen if view.taught is not None]
-    if not taught:
-        return own
-    return [unit_rows(np.hstack(pair)) for pair in zip(own, whitened(taught), strict=True)]

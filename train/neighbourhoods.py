@@ -1,4 +1,4 @@
-"""Teaching an encoder which photos are neighbours: targets, batches and losses.
+"""Teaching a network the directions in which wider features see photos.
 
 The losses are written in ``keras.ops``, so that they run on every backend of Keras.
 """
@@ -6,7 +6,7 @@ The losses are written in ``keras.ops``, so that they run on every backend of Ke
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 
 from .backend import import_keras
 from .errors import RunError
-from .principal import unit_rows
+from .pixels import ordered_map
+from .principal import principal_components, unit_rows
 from .progress import Progress
 
-TEMPERATURE = 0.1  # of the targets' cosines
-SCALE = 20.0  # of the encoder's cosines at the start; learnt from there
-NEAREST = 20  # photos, of which a batch's neighbours are drawn
-ACTIVATION_TOP = 6.0  # of ReLU6, which 8-bit activations reach at 255
+TARGET_COMPONENTS = 256  # principal components of the targets that are taught
 
-_BLOCK = 1024  # rows compared at once
+_RIDGE = 0.03  # of the mean variance of a feature: what damps the least squares
 
 Floats = NDArray[Any]
+Loss = Callable[[Any, Any], Any]  # (wanted, given), both (batch, d) → (batch,)
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,6 @@ class Lesson:
         decay: of the weights, by AdamW.
         warm_up: steps in which the rate rises.
         average: momentum of the averaged weights, which count in the end; 0 for none.
-        neighbours: that come with each photo of a batch.
-        rank: whether the neighbours' order is taught beside the cosines.
     """
 
     steps: int
@@ -49,8 +46,6 @@ class Lesson:
     decay: float = 0.0
     warm_up: int = 0
     average: float = 0.0
-    neighbours: int = 0
-    rank: bool = True
 
 
 def whitened(views: Sequence[Floats]) -> list[Floats]:
@@ -76,68 +71,130 @@ def whitened(views: Sequence[Floats]) -> list[Floats]:
     return [unit_rows((own - middle) @ projection) for own in rows]
 
 
-def nearest(vectors: Floats) -> NDArray[np.intp]:
-    """Find the nearest others of each unit row.
+def target_vectors(features: Sequence[Sequence[Floats]]) -> list[Floats]:
+    """Join what several networks see into what one is to learn.
+
+    Args:
+        features: for each network, for each view, float, shape = (photos, its features); the
+            first view is the photos as they are.
 
     Returns:
-        shape = (rows, NEAREST), fewer where there are fewer rows; in no order.
+        for each view, float32, shape = (photos, components): the networks' whitened features side
+        by side, each network counting the same, in coordinates of their first principal
+        components; TARGET_COMPONENTS of them, fewer where there are fewer photos or features.
     """
-    count = min(NEAREST, len(vectors) - 1)
-    found = np.empty((len(vectors), count), np.intp)
-    for start in range(0, len(vectors), _BLOCK):
-        cosines = vectors[start : start + _BLOCK] @ vectors.T
-        rows = np.arange(len(cosines))
-        cosines[rows, rows + start] = -2  # itself
-        found[start : start + _BLOCK] = np.argpartition(-cosines, count - 1)[:, :count]
-    return found
+    joined = [np.hstack(view) for view in zip(*map(whitened, features), strict=True)]
+    mean, _, axes = principal_components(joined[0])
+    kept = axes[:, : min(TARGET_COMPONENTS, len(joined[0]) - 1)].astype(np.float32)
+    return [np.asarray((view - mean) @ kept, np.float32) for view in joined]
+
+
+def least_squares(inputs: Floats, wanted: Floats) -> list[Floats]:
+    """Fit a linear map, damped a little (ridge regression).
+
+    Args:
+        inputs: float, shape = (rows, n).
+        wanted: float, shape = (rows, d).
+
+    Returns:
+        kernel and bias of a Dense layer, float32, shapes (n, d) and (d,).
+    """
+    middle, centre = inputs.mean(axis=0), wanted.mean(axis=0)
+    centred = inputs - middle
+    scatter = centred.T @ centred
+    damped = scatter + _RIDGE * np.trace(scatter) / len(scatter) * np.eye(len(scatter))
+    kernel = np.linalg.solve(damped, centred.T @ (wanted - centre)).astype(np.float32)
+    return [kernel, (centre - middle @ kernel).astype(np.float32)]
+
+
+def direction_loss(wanted: Any, given: Any) -> Any:
+    """Tell how far vectors point from where they should: one minus the cosine.
+
+    Args:
+        wanted: tensor, shape = (batch, d).
+        given: likewise.
+
+    Returns:
+        shape = (batch,), 0 to 2.
+    """
+    ops = import_keras().ops
+    return 1.0 - ops.sum(_unit(wanted) * _unit(given), axis=1)
+
+
+def likeness_loss(wanted: Any, given: Any) -> Any:
+    """Tell how far a batch's cosines are from those that they should follow.
+
+    One minus the correlation of each photo's cosines with the wanted ones (after "Correlation
+    Congruence for Knowledge Distillation", Peng et al. 2019), so the two may be of any length,
+    offset and dimension.
+
+    Args:
+        wanted: tensor, shape = (batch, d).
+        given: tensor, shape = (batch, any).
+
+    Returns:
+        shape = (batch,), 0 to 2.
+    """
+    ops = import_keras().ops
+    one, other = _unit(given), _unit(wanted)
+    others = 1.0 - ops.eye(ops.shape(one)[0])
+    count = ops.sum(others, axis=1, keepdims=True)
+
+    def centred_cosines(unit: Any) -> Any:
+        values = ops.matmul(unit, ops.transpose(unit))
+        mean = ops.sum(values * others, axis=1, keepdims=True) / count
+        return (values - mean) * others
+
+    one, other = centred_cosines(one), centred_cosines(other)
+    lengths = ops.norm(one, axis=1) * ops.norm(other, axis=1)
+    return 1.0 - ops.sum(one * other, axis=1) / (lengths + 1e-6)
 
 
 def batches(
     inputs: Sequence[Floats], targets: Sequence[Floats], lesson: Lesson, seed: int
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Draw batches of distinct photos for ever, each photo in a view drawn at random.
+) -> Iterator[tuple[Floats, NDArray[np.float32]]]:
+    """Draw the batches of a lesson: distinct photos, each in a view drawn at random.
 
     Args:
-        inputs: of each view, shape = (photos, …). 8-bit activations, shape = (photos, height,
-            width, channels), are scaled back and mirrored at random.
-        targets: of each view, shape = (photos, d), rows of length 1.
-        lesson: how many photos, and how many of them neighbours.
+        inputs: of each view, shape = (photos, …). Pixels, uint8 of shape = (photos, height, width,
+            channels), are mirrored at random.
+        targets: of each view, float32, shape = (photos, d).
+        lesson: how many batches, of how many photos.
         seed: of all that is drawn.
     """
-    generator = np.random.default_rng(seed)
     count = len(targets[0])
     size = min(lesson.batch, count)
-    near = nearest(targets[0]) if lesson.neighbours else None
-    while True:
-        if near is None:
-            chosen = generator.choice(count, size, replace=False)
-        else:
-            chosen = _with_neighbours(near, size, lesson.neighbours, generator)
+
+    def draw(step: int) -> tuple[Floats, NDArray[np.float32]]:
+        generator = np.random.default_rng((seed, step))
+        chosen = np.sort(generator.choice(count, size, replace=False))  # in the order of the disk
         view = generator.integers(len(inputs), size=size)
         own = np.stack([inputs[v][i] for v, i in zip(view, chosen, strict=True)])
-        wanted = np.stack([targets[v][i] for v, i in zip(view, chosen, strict=True)])
-        if own.dtype == np.uint8:
-            own = own * np.float32(ACTIVATION_TOP / 255)
+        if own.ndim == 4:
             mirrored = generator.random(size) < 0.5
             own[mirrored] = own[mirrored][:, :, ::-1]
-        yield own.astype(np.float32), wanted.astype(np.float32)
+        return own, np.stack([targets[v][i] for v, i in zip(view, chosen, strict=True)])
+
+    return ordered_map(draw, range(lesson.steps), threads=1)  # beside the training
 
 
 def teach(
-    encoder: Any,
+    model: Any,
     inputs: Sequence[Floats],
     targets: Sequence[Floats],
     lesson: Lesson,
+    loss: Loss,
     seed: int,
     title: str,
 ) -> float:
-    """Train an encoder in place, so that its cosines follow those of the targets.
+    """Train a model in place.
 
     Args:
-        encoder: a Keras model, (batch, …) → (batch, dimension).
+        model: a Keras model, (batch, …) → (batch, dimension).
         inputs: see :func:`batches`.
         targets: likewise.
         lesson: how.
+        loss: of what it gives.
         seed: of the batches.
         title: of the line that shows how far it is.
 
@@ -163,87 +220,20 @@ def teach(
         use_ema=lesson.average > 0,
         ema_momentum=lesson.average,
     )
-    pupil = _pupil(encoder, lesson.rank)
-    pupil.compile(optimizer=optimizer, jit_compile=False)
+    model.compile(optimizer=optimizer, loss=loss, jit_compile=False)
     progress = Progress(title, lesson.steps)
-    losses = []
-    drawn = batches(inputs, targets, lesson, seed)
-    for step in range(1, lesson.steps + 1):
-        own, wanted = next(drawn)
-        loss = float(pupil.train_on_batch(own, wanted, return_dict=True)["loss"])
-        if not math.isfinite(loss):
-            raise RunError(f"{title}: the loss is not a number any more, after {step} steps")
-        losses.append(loss)
-        progress.update(step, f"loss {loss:.4f}")
+    losses: list[float] = []
+    for own, wanted in batches(inputs, targets, lesson, seed):
+        losses.append(float(model.train_on_batch(own, wanted, return_dict=True)["loss"]))
+        if not math.isfinite(losses[-1]):
+            raise RunError(f"{title}: the loss is not a number any more, after {len(losses)} steps")
+        progress.update(len(losses), f"loss {losses[-1]:.4f}")
     progress.close()
     if lesson.average > 0:
-        optimizer.finalize_variable_values(pupil.trainable_variables)
+        optimizer.finalize_variable_values(model.trainable_variables)
     return float(np.mean(losses[-max(1, lesson.steps // 10) :]))
 
 
-def _with_neighbours(
-    near: NDArray[np.intp], size: int, neighbours: int, generator: np.random.Generator
-) -> NDArray[np.intp]:
-    """Draw distinct photos, most of them neighbours of others."""
-    neighbours = min(neighbours, near.shape[1])
-    seeds = generator.choice(len(near), max(1, size // (1 + neighbours)), replace=False)
-    drawn = [[s, *generator.choice(near[s], neighbours, replace=False)] for s in seeds]
-    chosen = np.unique(drawn)[:size]
-    while len(chosen) < size:
-        more = generator.choice(len(near), size - len(chosen))
-        chosen = np.unique(np.append(chosen, more))
-    return chosen
-
-
-def _pupil(encoder: Any, rank: bool) -> Any:
-    """Wrap an encoder in a model whose loss compares the cosines within a batch.
-
-    *Gram*: one minus the correlation of each photo's cosines with its targets' (after "Correlation
-    Congruence for Knowledge Distillation", Peng et al. 2019). *Rank*: the Kullback-Leibler
-    divergence of the softmax over the other photos from the targets' (after "Learning Deep
-    Representations with Probabilistic Knowledge Transfer", Passalis and Tefas 2018).
-    """
-    keras = import_keras()
-    ops = keras.ops
-
-    class Pupil(keras.Model):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = encoder
-            if rank:
-                start = keras.initializers.Constant(math.log(SCALE))
-                self.log_scale = self.add_weight(shape=(), initializer=start, name="log_scale")
-            self.built = True
-
-        def call(self, inputs: Any, training: bool = False) -> Any:
-            return self.encoder(inputs, training=training)
-
-        def compute_loss(
-            self,
-            x: Any = None,
-            y: Any = None,
-            y_pred: Any = None,
-            sample_weight: Any = None,
-            training: bool = True,
-        ) -> Any:
-            unit = y_pred / ops.maximum(ops.norm(y_pred, axis=1, keepdims=True), 1e-6)
-            cosines, wanted = ops.matmul(unit, ops.transpose(unit)), ops.matmul(y, ops.transpose(y))
-            others = 1.0 - ops.eye(ops.shape(unit)[0])
-            count = ops.sum(others, axis=1, keepdims=True)
-
-            def centred(values: Any) -> Any:
-                mean = ops.sum(values * others, axis=1, keepdims=True) / count
-                return (values - mean) * others
-
-            one, other = centred(cosines), centred(wanted)
-            lengths = ops.norm(one, axis=1) * ops.norm(other, axis=1)
-            gram = 1.0 - ops.mean(ops.sum(one * other, axis=1) / (lengths + 1e-6))
-            if not rank:
-                return gram
-            never = 1e4 * (1.0 - others)
-            likely = ops.softmax(wanted / TEMPERATURE - never)
-            found = ops.log_softmax(cosines * ops.exp(self.log_scale) - never)
-            apart = ops.sum(likely * (ops.log(likely + 1e-9) - found), axis=1)
-            return gram + ops.mean(apart)
-
-    return Pupil()
+def _unit(vectors: Any) -> Any:
+    ops = import_keras().ops
+    return vectors / ops.maximum(ops.norm(vectors, axis=1, keepdims=True), 1e-6)

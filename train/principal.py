@@ -1,4 +1,4 @@
-"""Dense layers that compute a principal component map, which is where the general recipe starts.
+"""Dense layers that compute a principal component map, which is where the general head starts.
 
 A linear map to 64 numbers finds photos of unseen kinds better than a head trained from random
 weights does. ReLU layers compute it nearly without loss: each component goes through the hidden
@@ -19,7 +19,7 @@ COMPONENTS = 384  # principal components that the hidden layer may use
 PAIRED = HIDDEN_UNITS // 2  # of them are used at the start, as +c and -c
 COMPONENTS_LAYER, HIDDEN_LAYER = "components", "hidden"
 
-_BIAS, _BALANCED_BIAS = 1.0, 1.5  # in standard deviations of the sums: ReLU cuts few of them
+_BIAS = 1.5  # standard deviations of the sums: ReLU cuts few of them
 
 Floats = NDArray[Any]
 
@@ -29,14 +29,15 @@ def unit_rows(rows: Floats) -> Floats:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))
 
 
-def principal_head(features: Floats, seed: int, balanced: bool = False) -> Any:
-    """Build a head that starts as the map to the first principal components.
+def principal_head(features: Floats, seed: int) -> Any:
+    """Build a head that starts as the map to the first principal components, balanced.
+
+    Components are divided by the square root of their spread; the last of them makes way, so that
+    the bias lifts all photos alike.
 
     Args:
         features: float, shape = (photos, d), d at least 64: what the components are fitted on.
         seed: of the rotation that spreads the components over the units.
-        balanced: whether components are divided by the square root of their spread; the last of
-            them then makes way, so that the bias lifts all photos alike.
 
     Returns:
         a Keras model, (batch, d) → Dense ``components``, fixed → Dense 512 ReLU → Dense 64 ReLU.
@@ -44,7 +45,7 @@ def principal_head(features: Floats, seed: int, balanced: bool = False) -> Any:
     keras = import_keras()
     generator = np.random.default_rng(seed)
     length = float(np.sqrt((features**2).sum(axis=1)).mean())
-    mean, values, axes = _components(features / length)
+    mean, values, axes = principal_components(features / length)
     axes = axes[:, :COMPONENTS]
     count = axes.shape[1]
     gain = 1 / np.sqrt(values[:EMBEDDING_UNITS].mean())
@@ -62,14 +63,11 @@ def principal_head(features: Floats, seed: int, balanced: bool = False) -> Any:
     head.get_layer(HIDDEN_LAYER).set_weights([np.hstack([pairs, -pairs]), np.zeros(HIDDEN_UNITS)])
     spread = np.sqrt(values[:EMBEDDING_UNITS]) * gain
     random = generator.normal(size=(EMBEDDING_UNITS, EMBEDDING_UNITS))
+    random[:, 0] = 1  # the direction of the bias, to which the others are made orthogonal
+    shares = spread**-0.5 / np.sqrt(spread.mean())
     sums = np.zeros((PAIRED, EMBEDDING_UNITS))
-    if balanced:
-        random[:, 0] = 1  # the direction of the bias, to which the others are made orthogonal
-        shares = spread**-0.5 / np.sqrt(spread.mean())
-        sums[: EMBEDDING_UNITS - 1] = shares[:-1, None] * np.linalg.qr(random)[0][:, 1:].T
-    else:
-        sums[:EMBEDDING_UNITS] = np.linalg.qr(random)[0] / np.sqrt((spread**2).mean())
-    bias = np.full(EMBEDDING_UNITS, _BALANCED_BIAS if balanced else _BIAS)
+    sums[: EMBEDDING_UNITS - 1] = shares[:-1, None] * np.linalg.qr(random)[0][:, 1:].T
+    bias = np.full(EMBEDDING_UNITS, _BIAS)
     head.get_layer(EMBEDDING_LAYER).set_weights([np.vstack([sums, -sums]), bias])
     return head
 
@@ -84,7 +82,7 @@ def balanced_map(features: Floats) -> Floats:
         float, shape = (photos, 64), rows of length 1.
     """
     rows = unit_rows(features)
-    mean, values, axes = _components(rows)
+    mean, values, axes = principal_components(rows)
     powers = values[:EMBEDDING_UNITS] ** -0.25
     return unit_rows((rows - mean) @ axes[:, :EMBEDDING_UNITS] * powers)
 
@@ -103,8 +101,16 @@ def fold_components(head: Any) -> list[tuple[str, list[Floats]]]:
     return [(HIDDEN_LAYER, folded), (EMBEDDING_LAYER, last)]
 
 
-def _components(rows: Floats) -> tuple[Floats, Floats, Floats]:
-    """Give mean, variances (falling) and axes (columns) of a matrix."""
+def principal_components(rows: Floats) -> tuple[Floats, Floats, Floats]:
+    """Find the directions in which the rows of a matrix vary most.
+
+    Args:
+        rows: float, shape = (n, d).
+
+    Returns:
+        the mean, shape = (d,); variances, falling, shape = (d,), above zero; the directions, of
+        unit length, as columns, shape = (d, d).
+    """
     mean = rows.mean(axis=0)
     values, axes = np.linalg.eigh(np.cov((rows - mean).T))
     # Of fewer photos than numbers, the last variances are zero up to rounding.

@@ -56,11 +56,11 @@ _PACKAGES = (  # those whose versions decide the result
 class Settings:
     """Everything that decides how a classifier is trained.
 
-    The general recipe goes by backbone, width, image_size, weights, teacher, seed and threads.
+    The general recipe goes by backbone, width, image_size, weights, teachers, seed and threads.
 
     Attributes:
         recipe: ``"plain"``, for the classes of the data, or ``"general"``, for photos of any kind.
-        teacher: an ONNX file for the general recipe; empty for none.
+        teachers: ONNX files for the general recipe.
         backbone: a key of ``network.BACKBONES``.
         width: multiplier of its channel counts.
         image_size: side of the photos in pixels.
@@ -79,7 +79,7 @@ class Settings:
     """
 
     recipe: str = PLAIN
-    teacher: str = ""
+    teachers: tuple[str, ...] = ()
     backbone: str = "mobilenet"
     width: float = 1.0
     image_size: int = 224

@@ -1,4 +1,4 @@
-"""A stronger network, whose features the general recipe's encoder learns to follow."""
+"""Stronger networks, whose features the general recipe's encoder learns to follow."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..infer.photo import Pixels
 from .errors import WeightsError
-from .views import TEACHER_SIDE
+from .views import LARGE_SIDE
 
 # How EfficientNet-Lite takes its pixels.
 _MEAN, _SCALE = 127.0, 128.0
@@ -38,7 +39,9 @@ class Teacher:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
             )
-            features = self(np.zeros((1, TEACHER_SIDE, TEACHER_SIDE, 3), np.uint8))
+            side = self._session.get_inputs()[0].shape[-1]
+            self._side = side if isinstance(side, int) else LARGE_SIDE
+            features = self(np.zeros((1, LARGE_SIDE, LARGE_SIDE, 3), np.uint8))
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise WeightsError(f"{path} cannot teach: {reason}") from error
@@ -52,11 +55,19 @@ class Teacher:
         """Give the features of some photos.
 
         Args:
-            photos: uint8, shape = (photos, TEACHER_SIDE, TEACHER_SIDE, 3).
+            photos: uint8, shape = (photos, LARGE_SIDE, LARGE_SIDE, 3); brought to the side that
+                the network takes.
 
         Returns:
             float32, shape = (photos, features).
         """
+        if self._side != LARGE_SIDE:
+            photos = np.stack([_resized(photo, self._side) for photo in photos])
         scaled = ((photos.astype(np.float32) - _MEAN) / _SCALE).transpose(0, 3, 1, 2)
         given = self._session.run(None, {self._session.get_inputs()[0].name: scaled})
         return np.asarray(given[0], np.float32)
+
+
+def _resized(photo: Pixels, side: int) -> Pixels:
+    image = Image.fromarray(photo).resize((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(image)

@@ -1,7 +1,7 @@
 """What the general recipe sees of a photo: it as it is, and seeded variations of it.
 
 A variation keeps what the photo shows: a crop, stretched, mirrored, recoloured, blurred or encoded
-again. It is drawn at the side that a stronger network takes, so that both networks see one crop.
+again. It is drawn at the side that a stronger network takes, so that all networks see one crop.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 from ..infer.photo import Pixels, load_photo
 from .pixels import ordered_map
 
-TEACHER_SIDE = 260  # pixels: what EfficientNet-Lite2 takes
+LARGE_SIDE = 260  # pixels: what EfficientNet-Lite2 takes, the largest of the teachers known
 BATCH = 32  # photos
 
 _LANCZOS = Image.Resampling.LANCZOS
@@ -70,14 +70,14 @@ def views(
 
     Yields:
         for up to ``BATCH`` photos, what the encoder sees, uint8 (photos, size, size, 3), and what
-        a teacher sees, uint8 (photos, TEACHER_SIDE, TEACHER_SIDE, 3).
+        teachers see, uint8 (photos, LARGE_SIDE, LARGE_SIDE, 3).
 
     Raises:
         PhotoError: a photo cannot be read any more.
     """
 
     def see(index: int) -> tuple[Pixels, Pixels]:
-        large = load_photo(paths[index], TEACHER_SIDE).pixels
+        large = load_photo(paths[index], LARGE_SIDE).pixels
         if not number:
             return load_photo(paths[index], size).pixels, large
         large = vary(large, np.random.default_rng((seed, number, index)))
