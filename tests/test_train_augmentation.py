@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from imgsim_edge.infer.errors import UsageError
 from imgsim_edge.infer.photo import load_photo
 from imgsim_edge.train.augment import AUGMENTATIONS, Augmenter, apply_alone
-from imgsim_edge.train.contact_sheet import draw_augmentations
-from imgsim_edge.train.errors import DataError
+from imgsim_edge.train.contact_sheet import CELL, draw_augmentations
+from imgsim_edge.train.data import find_photos
 from PIL import Image
 
 # Albumentations only warns of arguments that it does not know; warnings are errors in these tests.
@@ -70,5 +71,27 @@ def test_the_contact_sheet_is_a_picture(labelled: Path, tmp_path: Path) -> None:
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 800
         assert len(sheet.getcolors(1 << 24) or ()) > 1000
-    with pytest.raises(DataError, match=r"name a \.png file"):
-        draw_augmentations([labelled], tmp_path / "sheet.txt", 64, seed=0)
+
+
+@pytest.mark.parametrize("suffix", ["txt", "psd", "blp", "h5"])
+def test_a_format_that_cannot_be_written_is_refused_before_drawing(
+    tmp_path: Path, suffix: str
+) -> None:
+    with pytest.raises(UsageError, match=r"name a \.png file"):
+        draw_augmentations([tmp_path / "no data"], tmp_path / f"sheet.{suffix}", 64, seed=0)
+
+
+def test_the_contact_sheet_shows_what_training_makes_of_its_photos(
+    labelled: Path, tmp_path: Path
+) -> None:
+    draw_augmentations([labelled], tmp_path / "sheet.png", CELL, seed=0)
+    samples, augmenter = find_photos([labelled]).samples, Augmenter(seed=0)
+    photos = [load_photo(sample.path, CELL).pixels for sample in samples]
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = np.asarray(sheet)
+    left, *varied = (
+        pixels[-CELL - 4 : -4, x : x + CELL] for x in range(0, 8 * (CELL + 4), CELL + 4)
+    )
+    (index,) = (i for i, photo in enumerate(photos) if np.array_equal(photo, left))
+    for epoch, cell in enumerate(varied):
+        assert np.array_equal(cell, augmenter(left, epoch, index))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..infer.errors import PhotoError
+from ..infer.errors import PhotoError, UsageError
 from ..infer.photo import Pixels, load_photo
 from .augment import AUGMENTATIONS, Augmenter, apply_alone
 from .data import find_photos
@@ -26,7 +27,7 @@ def draw_augmentations(data: Sequence[Path], target: Path, image_size: int, seed
     """Draw a contact sheet.
 
     The upper rows show one photo and each augmentation alone, always applied; the lower ones some
-    photos and what training would make of them in its first epochs.
+    photos and what training would make of these very ones in its first epochs.
 
     Args:
         data: as of a training.
@@ -35,14 +36,17 @@ def draw_augmentations(data: Sequence[Path], target: Path, image_size: int, seed
         seed: of the training.
 
     Raises:
+        UsageError: no picture can be written in the format that the suffix names.
         ImgsimError: there are no photos, or the picture cannot be written.
     """
+    _check_format(target)
     chosen = _photos(data, image_size, seed)
     augmenter = Augmenter(seed)
-    cells = [("as it is", chosen[0])]
-    cells += [(a.name, apply_alone(a, chosen[0], seed)) for a in AUGMENTATIONS]
-    cells += [("", np.full_like(chosen[0], 255))] * (-len(cells) % _COLUMNS)
-    for index, pixels in enumerate(chosen):
+    first = next(iter(chosen.values()))
+    cells = [("as it is", first)]
+    cells += [(a.name, apply_alone(a, first, seed)) for a in AUGMENTATIONS]
+    cells += [("", np.full_like(first, 255))] * (-len(cells) % _COLUMNS)
+    for index, pixels in chosen.items():
         cells.append(("photo", pixels))
         cells += [
             (f"epoch {epoch + 1}", augmenter(pixels, epoch, index)) for epoch in range(VARIATIONS)
@@ -55,17 +59,26 @@ def draw_augmentations(data: Sequence[Path], target: Path, image_size: int, seed
         x, y = place % _COLUMNS * step, place // _COLUMNS * (step + _CAPTION)
         draw.text((x, y), caption, fill="black")
         sheet.paste(Image.fromarray(pixels).resize((CELL, CELL)), (x, y + _CAPTION))
-    if target.suffix.lower() not in Image.registered_extensions():
-        raise DataError(f"no picture format has the suffix of {target}: name a .png file")
     write_whole(target, sheet.save)
 
 
-def _photos(data: Sequence[Path], image_size: int, seed: int) -> list[Pixels]:
+def _check_format(target: Path) -> None:
+    try:
+        kind = Image.registered_extensions()[target.suffix.lower()]
+        Image.new("RGB", (CELL, CELL)).save(io.BytesIO(), kind)  # some formats can only be read
+    except (KeyError, ValueError, OSError) as error:
+        raise UsageError(
+            f"no picture can be written in the format of {target}: name a .png file"
+        ) from error
+
+
+def _photos(data: Sequence[Path], image_size: int, seed: int) -> dict[int, Pixels]:
+    """Draw some photos, by their index in the data set, which decides how they are varied."""
     samples = find_photos(data).samples
-    photos: list[Pixels] = []
-    for position in np.random.default_rng(seed).permutation(len(samples)):
+    photos: dict[int, Pixels] = {}
+    for index in map(int, np.random.default_rng(seed).permutation(len(samples))):
         try:
-            photos.append(load_photo(samples[position].path, image_size).pixels)
+            photos[index] = load_photo(samples[index].path, image_size).pixels
         except PhotoError:
             continue  # training names those; here another one will do
         if len(photos) == PHOTOS:
