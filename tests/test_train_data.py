@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +96,14 @@ def test_a_damaged_table_is_refused(data: Path, content: str, message: str) -> N
         find_photos([table])
 
 
+def test_a_path_that_no_file_can_have_is_missing(data: Path) -> None:
+    table = data / "labels.csv"
+    table.write_text(f"path,label\n{'x' * 300}.jpg,a\ncoffee/00.jpg,a\n")
+    assert find_photos([table]).missing == (f"{'x' * 300}.jpg",)
+    with pytest.raises(DataError, match="no such folder"):
+        find_photos([data / ("x" * 300)])
+
+
 def test_data_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         find_photos([tmp_path / "gone"])
@@ -150,6 +161,41 @@ def test_kept_pixels_serve_the_same_photos_only(data: Path, tmp_path: Path) -> N
     PixelStore(samples, 32, 1).decode(tmp_path)
     assert PixelStore(samples, 32, 1).reuse(tmp_path)
     assert not PixelStore(samples[1:], 32, 1).reuse(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "pixels.u8").write_bytes(b"half"),
+        lambda folder: os.truncate(folder / "pixels.u8", 100_000),
+        lambda folder: (folder / "pixels.u8").unlink(),
+        lambda folder: (folder / "pixels.json").write_text("["),
+        lambda folder: (folder / "pixels.json").unlink(),
+    ],
+)
+def test_damaged_pixels_are_decoded_anew(data: Path, tmp_path: Path, damage: Any) -> None:
+    samples = find_photos([data]).samples
+    PixelStore(samples, 32, 1).decode(tmp_path)
+    damage(tmp_path)
+    store = PixelStore(samples, 32, 1)
+    assert not store.reuse(tmp_path)
+    store.decode(tmp_path)
+    assert store.reuse(tmp_path)
+
+
+def test_a_disk_that_gets_full_while_photos_are_read_stops_nothing(
+    data: Path, tmp_path: Path
+) -> None:
+    samples = find_photos([data]).samples
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))  # of six photos of 3072 bytes
+    try:
+        store = PixelStore(samples, 32, 1)
+        assert not store.decode(tmp_path).failures
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.glob("pixels*"))
+    assert store.read([5]).shape == (1, 32, 32, 3)
 
 
 def test_copies_are_recognised_and_others_are_not(labelled: Path) -> None:

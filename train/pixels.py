@@ -8,11 +8,13 @@ decoded anew whenever they are needed where it has not.
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +25,7 @@ from PIL import Image
 from ..infer.errors import PhotoError
 from ..infer.photo import Pixels, load_photo
 from .data import Sample
+from .errors import RunError
 from .progress import Progress
 from .run_folder import read_json, write_json
 
@@ -70,6 +73,9 @@ class PixelStore:
         """Decode every photo, and keep the pixels in ``folder`` if the disk has room.
 
         The folder may be removed when the store is no longer in use.
+
+        Raises:
+            RunError: nothing at all can be written there.
         """
         count, size = len(self._samples), self._size
         needed = count * size * size * 3
@@ -80,7 +86,7 @@ class PixelStore:
         keep = needed < shutil.disk_usage(folder).free * MOST_OF_DISK
         progress = Progress("reading photos", count)
         # Written as a stream and mapped afterwards: a full disk under a map kills the process.
-        with target.open("wb") as file:
+        with _begin(folder) as file:
             for index, photo in enumerate(self._stream(range(count))):
                 if isinstance(photo, str):
                     failures[index] = photo
@@ -89,27 +95,23 @@ class PixelStore:
                 else:
                     digests.append(hashlib.blake2b(photo.tobytes(), digest_size=16).digest())
                     thumbnails[index] = _thumbnail(photo)
-                if keep:
-                    try:
-                        file.write(photo.tobytes())
-                    except OSError:
-                        keep = False
+                keep = keep and _wrote(file, photo)
                 progress.update(index + 1)
         progress.close()
-        if keep:
-            write_json(folder / _NAMES, self._names())
+        if keep and self._wrote_names(folder):
             self._kept = np.memmap(target, np.uint8, "r", shape=(count, size, size, 3))
         else:
             target.unlink()
         return Decoded(failures, tuple(digests), thumbnails)
 
     def reuse(self, folder: Path) -> bool:
-        """Use the pixels that an earlier :meth:`decode` kept; False where there are none."""
+        """Use the pixels that an earlier :meth:`decode` kept; False where they will not do."""
         target, shape = folder / _CACHE, (len(self._samples), self._size, self._size, 3)
-        # The names are written when the pixels are complete.
-        if not (folder / _NAMES).is_file() or not target.is_file():
+        try:
+            same = read_json(folder / _NAMES) == self._names()
+        except RunError:  # missing, as the pixels were not complete, or damaged
             return False
-        if read_json(folder / _NAMES) != self._names():
+        if not same or not target.is_file() or target.stat().st_size != math.prod(shape):
             return False
         self._kept = np.memmap(target, np.uint8, "r", shape=shape)
         return True
@@ -131,6 +133,13 @@ class PixelStore:
                 raise PhotoError(self._samples[index].path, photo)
             photos.append(photo)
         return np.stack(photos)
+
+    def _wrote_names(self, folder: Path) -> bool:
+        try:
+            write_json(folder / _NAMES, self._names())
+        except RunError:  # the disk is full now
+            return False
+        return True
 
     def _names(self) -> list[str]:
         return [sample.name for sample in self._samples]
@@ -157,6 +166,22 @@ def ordered_map(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _begin(folder: Path) -> FileIO:
+    """Open the file of the pixels; unbuffered, so that closing it has nothing left to write."""
+    try:
+        (folder / _NAMES).unlink(missing_ok=True)  # written when the pixels are complete
+        return (folder / _CACHE).open("wb", buffering=0)
+    except OSError as error:
+        raise RunError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+def _wrote(file: FileIO, photo: Pixels) -> bool:
+    try:
+        return file.write(photo.tobytes()) == photo.nbytes  # a disk that gets full takes a part
+    except OSError:
+        return False
 
 
 def _thumbnail(pixels: Pixels) -> Pixels:
