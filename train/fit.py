@@ -94,7 +94,7 @@ class Trainer:
             the classifier with the best weights, a Keras model: pixels → probabilities.
 
         Raises:
-            RunError: a checkpoint cannot be written, or the loss is not a number any more.
+            RunError: a checkpoint cannot be written, or the head's loss is not a number any more.
             KeyboardInterrupt: the user stopped it; :meth:`best_so_far` has what was learnt.
         """
         self.raw_test_features()  # while the backbone is as it came
@@ -201,7 +201,9 @@ class Trainer:
         epochs = self._settings.head_epochs if phase == HEAD else self._settings.tune_epochs
         rate = self._settings.head_rate if phase == HEAD else self._settings.tune_rate
         steps = math.ceil(len(self._task.split.train) / self._settings.batch)
-        progress = Progress(f"{phase}, steps", epochs * steps)
+        done = self._checkpoints.state.epoch * steps
+        progress = Progress(f"{phase}, steps", epochs * steps, done)
+        diverged = False
         valid_labels = self._task.labels[self._task.split.valid]
         for epoch in range(self._checkpoints.state.epoch, epochs):
             best = self._checkpoints.state
@@ -221,8 +223,9 @@ class Trainer:
                     note += f", best validation loss {best.best_loss:.4f}"
                 progress.update(epoch * steps + step, note)
             loss, accuracy = _loss_and_accuracy(validate(), valid_labels)
-            if not math.isfinite(loss):
-                raise RunError(f"the loss is not a number any more: lower --{phase}-rate")
+            diverged = not math.isfinite(loss)
+            if diverged:
+                break
             row = {
                 "phase": phase,
                 "epoch": epoch + 1,
@@ -235,6 +238,10 @@ class Trainer:
             }
             self._checkpoints.save(model, row)
         progress.close()
+        if diverged and phase == HEAD:
+            raise RunError("the loss is not a number any more: lower --head-rate")
+        if diverged:
+            say("fine-tuning diverged, the best until then is kept: a lower --tune-rate may help")
         last = self._checkpoints.state
         best_one = f"best at {last.best_epoch}" if last.best_epoch else "none better than before"
         say(

@@ -12,12 +12,13 @@ class Progress:
     Args:
         title: what is being done.
         total: number of steps.
+        done: how many of them were done before; the time left is reckoned from the others.
     """
 
     _SECONDS_BETWEEN = 0.2  # a terminal over a slow line is not flooded
 
-    def __init__(self, title: str, total: int) -> None:
-        self._title, self._total = title, max(total, 1)
+    def __init__(self, title: str, total: int, done: int = 0) -> None:
+        self._title, self._total, self._before = title, max(total, 1), done
         self._started = time.monotonic()
         self._shown = 0.0
         self._live = sys.stderr.isatty()
@@ -29,7 +30,8 @@ class Progress:
             return
         self._shown = now
         elapsed = now - self._started
-        left = elapsed / done * (self._total - done) if done else 0.0
+        own = done - self._before
+        left = elapsed / own * (self._total - done) if own else 0.0
         text = f"{self._title}: {done}/{self._total}, {duration(left)} left"
         sys.stderr.write(f"\r\x1b[2K{text}{'  ' + note if note else ''}")
         sys.stderr.flush()
