@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from imgsim_edge.train.charts import Line, line_chart
-from imgsim_edge.train.measure import measure, share
+from imgsim_edge.train.measure import MeasuredPhotos, measure, share
+from imgsim_edge.train.progress import Progress
 
 
 def test_shares_have_wilson_intervals() -> None:
@@ -22,31 +25,54 @@ def test_classes_confusions_and_mistakes_are_counted() -> None:
     labels = np.asarray([0, 0, 1, 1])
     found = measure(
         probabilities.astype(np.float32),
-        labels,
+        MeasuredPhotos(np.asarray([5, 6, 7, 8]), [f"{i}.jpg" for i in (5, 6, 7, 8)], labels),
         ("a", "b", "c"),
-        np.asarray([5, 6, 7, 8]),
         {"perfect": np.asarray([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)},
     )
     assert found.accuracy.value == 0.5
     assert found.confusion == ((1, 1, 0), (1, 1, 0), (0, 0, 0))
     a, _, c = found.classes
     assert a.precision is not None
-    assert (a.precision.value, a.f1) == (0.5, 0.5)
+    assert a.f1 is not None
+    assert (a.precision.value, a.f1.value, a.f1.of) == (0.5, pytest.approx(0.5), 3)
     assert (c.photos, c.precision, c.recall, c.f1) == (0, None, None, None)
-    assert [(m.sample, m.truth, m.called) for m in found.mistakes] == [(8, "b", "a"), (6, "a", "b")]
+    assert [(m.sample, m.path, m.truth, m.called) for m in found.mistakes] == [
+        (8, "8.jpg", "b", "a"),
+        (6, "6.jpg", "a", "b"),
+    ]
     assert found.retrieval[0].mean_average_precision == 1.0
+
+
+def test_f1_has_the_interval_of_the_share_that_it_grows_with() -> None:
+    """Of 8 right, 1 missed and 1 wrongly called so: 8 of 10, whose interval is known from above."""
+    called = np.asarray([0] * 8 + [1] + [0] + [1] * 5)
+    photos = MeasuredPhotos(np.arange(15), [""] * 15, np.asarray([0] * 9 + [1] * 6))
+    own = measure(np.eye(2, dtype=np.float32)[called], photos, ("a", "b"), {}).classes[0].f1
+    assert own is not None
+    assert (own.value, own.of) == (pytest.approx(16 / 18), 10)
+    assert (own.low, own.high) == pytest.approx((0.6579, 0.9708), abs=1e-4)
 
 
 def test_one_sigmoid_is_the_probability_of_the_second_class() -> None:
     found = measure(
         np.asarray([[0.2], [0.9]], np.float32),
-        np.asarray([0, 1]),
+        MeasuredPhotos(np.arange(2), ["0.jpg", "1.jpg"], np.asarray([0, 1])),
         ("a", "b"),
-        np.arange(2),
         {"nothing to find": np.eye(2, dtype=np.float32)},
     )
     assert found.accuracy.value == 1.0
     assert found.retrieval == ()
+
+
+def test_time_left_is_reckoned_from_what_this_run_has_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal, clock = io.StringIO(), iter([100.0, 110.0])
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    Progress("head, steps", total=100, done=80).update(85)
+    assert "head, steps: 85/100, 30 s left" in terminal.getvalue()
 
 
 def test_a_chart_of_one_epoch_can_be_drawn() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -9,14 +10,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from imgsim_edge.train.checks import check_split
 from imgsim_edge.train.data import Sample
-from imgsim_edge.train.errors import DataError
-from imgsim_edge.train.split import apply_split, make_split, read_split, write_split
+from imgsim_edge.train.errors import DataError, RunError
+from imgsim_edge.train.split import Split, apply_split, make_split, read_split, write_split
 
 
 def samples_of(labels: list[str]) -> list[Sample]:
     names = [f"{label}/{i}.jpg" for i, label in enumerate(labels)]
     return [Sample(Path(n), n, label) for n, label in zip(names, labels, strict=True)]
+
+
+def one_photo() -> Split:
+    none = np.zeros(0, np.intp)
+    return Split(np.zeros(1, np.intp), none, none)
 
 
 def test_each_class_is_split_75_10_15() -> None:
@@ -35,6 +42,21 @@ def test_the_seed_decides() -> None:
     one, same, other = (make_split(labels, groups, seed) for seed in (1, 1, 2))
     assert np.array_equal(one.test, same.test)
     assert not np.array_equal(one.test, other.test)
+
+
+def test_a_group_that_fits_is_preferred_to_a_larger_one() -> None:
+    """Else a class of 40 whose first group has 30 photos would hardly be trained on."""
+    labels, groups = ["a"] * 40, np.asarray([0] * 30 + list(range(30, 40)))
+    for seed in range(20):
+        split = make_split(labels, groups, seed)
+        assert (len(split.train), len(split.test), len(split.valid)) == (30, 4, 6)
+
+
+def test_a_part_in_which_no_group_fits_gets_the_smallest() -> None:
+    labels, groups = ["a"] * 20, np.asarray([0] * 8 + [8] * 7 + [15] * 5)
+    for seed in range(20):
+        split = make_split(labels, groups, seed)
+        assert (len(split.train), len(split.test), len(split.valid)) == (8, 5, 7)
 
 
 @given(
@@ -69,11 +91,25 @@ def test_a_split_can_be_used_again(tmp_path: Path) -> None:
 
 
 def test_a_new_copy_of_a_test_photo_stays_out_of_training() -> None:
-    samples = samples_of(["a", "a", "a", "a"])
-    known = {samples[0].name: ("a", "test"), samples[1].name: ("a", "train")}
-    split = apply_split(known, samples, np.asarray([0, 1, 0, 3]))
-    assert split.test.tolist() == [0, 2]
-    assert split.train.tolist() == [1, 3]
+    samples = samples_of(["a", "a", "a", "a", "a"])
+    parts = ("test", "train", "valid")
+    known = {sample.name: ("a", part) for sample, part in zip(samples, parts, strict=False)}
+    split = apply_split(known, samples, np.asarray([0, 1, 2, 0, 4]))
+    assert split.test.tolist() == [0, 3]
+    assert split.train.tolist() == [1, 4]
+    assert split.valid.tolist() == [2]
+
+
+def test_names_that_are_no_utf8_are_kept(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9/\xff.jpg")
+    write_split(tmp_path / "split.csv", [Sample(Path(name), name, "caf\udce9")], one_photo())
+    assert b"caf\xe9/\xff.jpg,caf\xe9,train\n" in (tmp_path / "split.csv").read_bytes()
+    assert read_split(tmp_path / "split.csv") == {name: ("caf\udce9", "train")}
+
+
+def test_a_split_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"cannot write .*gone/split\.csv: No such file"):
+        write_split(tmp_path / "gone" / "split.csv", samples_of(["a"]), one_photo())
 
 
 @pytest.mark.parametrize(
@@ -88,6 +124,29 @@ def test_a_damaged_split_is_refused(tmp_path: Path, content: str, message: str) 
     (tmp_path / "split.csv").write_text(content)
     with pytest.raises(DataError, match=message):
         read_split(tmp_path / "split.csv")
+
+
+@pytest.mark.parametrize(
+    ("parts", "left"), [(("test", "valid"), "train"), (("test", "train"), "valid")]
+)
+def test_a_split_that_leaves_nothing_to_train_or_validate_on_is_refused(
+    parts: tuple[str, ...], left: str
+) -> None:
+    samples = samples_of(["a", "a"])
+    known = {sample.name: ("a", part) for sample, part in zip(samples, parts, strict=True)}
+    with pytest.raises(DataError, match=f"none of these photos into the part {left}"):
+        apply_split(known, samples, np.arange(2))
+
+
+def test_what_a_given_split_leaves_out_is_told() -> None:
+    samples = samples_of(["a", "a", "b", "b"])
+    known = {sample.name: ("", "") for sample in samples[:3]}
+    none = np.zeros(0, np.intp)
+    findings = check_split(known, samples, Split(np.asarray([1, 2, 3]), np.asarray([0]), none))
+    assert [(found.what, found.examples) for found in findings] == [
+        ("not in the split file", ("b/3.jpg",)),
+        ("without test photos", ("b",)),
+    ]
 
 
 def test_a_split_of_other_photos_is_refused() -> None:

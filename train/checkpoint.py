@@ -14,12 +14,20 @@ from typing import Any
 
 from .backend import import_keras
 from .errors import RunError
-from .run_folder import HISTORY, Run, read_json, write_csv, write_json, write_whole
+from .run_folder import (
+    HISTORY,
+    Run,
+    has_checkpoint,
+    read_json,
+    resume_command,
+    write_csv,
+    write_json,
+    write_whole,
+)
 
 HEAD, TUNE = "head", "tune"  # the two phases
 LAST, BEST = "last", "best"
 
-_STATE_FILE = "state.json"
 _START = "backbone.keras"
 
 
@@ -89,9 +97,14 @@ class Checkpoints:
                 write_whole(self._file(name, phase, after.epoch), model.save)
             self._write(after)
         except RunError as error:
+            if not before.rows:
+                raise RunError(
+                    f"{error}; nothing is learnt yet: start again with an --out that can be "
+                    "written and has more room"
+                ) from error
             raise RunError(
-                f"{error}; what was learnt until epoch {before.epoch} is kept: "
-                f"go on with --resume {self._run.folder}"
+                f"{error}; the first {len(before.rows)} epochs are kept: "
+                f"go on with: {resume_command(self._run.folder)}"
             ) from error
         keep = {self._file(LAST, phase, after.epoch), self._file(BEST, phase, after.best_epoch)}
         for path in set(self._folder.glob(f"*-{phase}-*.keras")) - keep:
@@ -135,24 +148,20 @@ class Checkpoints:
         return self._folder / f"{name}-{phase}-{epoch:04d}.keras"
 
     def _write(self, state: State) -> None:
-        write_json(self._folder / _STATE_FILE, asdict(state))
         write_csv(self._run.folder / HISTORY, state.rows)
+        write_json(self._run.state_path, asdict(state))  # last: from here on it counts
         self.state = state
 
     def _read(self) -> State:
-        path = self._folder / _STATE_FILE
-        if not path.is_file():
+        if not has_checkpoint(self._run):
             return State()
         try:
-            content = read_json(path)
+            content = read_json(self._run.state_path)
             return State(**{**content, "rows": tuple(content["rows"])})
         except (TypeError, KeyError) as error:
-            raise RunError(f"{path} is damaged: start the training again") from error
-
-
-def has_checkpoint(run: Run) -> bool:
-    """Tell whether a run has learnt anything that it could go on from."""
-    return (run.state_folder / _STATE_FILE).is_file()
+            raise RunError(
+                f"{self._run.state_path} is damaged: start the training again"
+            ) from error
 
 
 def load_model(path: Path) -> Any:

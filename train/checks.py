@@ -6,16 +6,16 @@ Only what cannot work is refused; the rest is told.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import LabelledPhotos
+from .data import LabelledPhotos, Sample
 from .errors import DataError
 from .pixels import Decoded
-from .split import FEWEST_TO_SPLIT
+from .split import FEWEST_TO_SPLIT, Split
 
 EXAMPLES = 3  # named for each finding
 
@@ -83,6 +83,30 @@ def check(found: LabelledPhotos, decoded: Decoded, groups: NDArray[np.intp]) -> 
     ]
     require_two_classes(list(sizes))
     return [finding for finding in findings if finding and finding.count]
+
+
+def check_split(known: Container[str], samples: Sequence[Sample], split: Split) -> list[Finding]:
+    """Look at what a given split does to a data set.
+
+    Args:
+        known: names of the photos in the split file.
+        samples: all photos that can be read.
+        split: their parts.
+    """
+    tested = {samples[i].label for i in split.test}
+    findings = [
+        _finding(
+            "not in the split file",
+            [sample.name for sample in samples if sample.name not in known],
+            "where near-identical photos are, or else trained on",
+        ),
+        _finding(
+            "without test photos",
+            sorted({sample.label for sample in samples} - tested),
+            "classes that are not tested",
+        ),
+    ]
+    return [finding for finding in findings if finding]
 
 
 def require_two_classes(classes: Sequence[str]) -> None:

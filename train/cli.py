@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ import typer
 from ..infer.errors import UsageError
 from ..infer.machine import available_cores
 from .backend import require_extra
-from .network import BACKBONES, MOBILENET
+from .network import BACKBONES, IMAGENET, MOBILENET, NO_WEIGHTS
 from .run_folder import GENERAL, PLAIN, Settings
 
 _DEFAULT = Settings()
@@ -131,8 +132,12 @@ def train_command(
     """Train a classifier on your own labelled photos, for `imgsim-edge export`."""
     require_extra()
     if resume is not None:
-        if data or out:
-            raise UsageError("--resume takes data and settings from the run: give nothing else")
+        others = (name for name in context.params if name not in ("resume", "as_json"))
+        if given := _given(context, others):
+            raise UsageError(
+                "--resume takes data and settings from the run: give nothing else "
+                f"(leave out {', '.join(given)})"
+            )
         from .session import resume_training
 
         outcome = resume_training(resume)
@@ -142,6 +147,25 @@ def train_command(
         raise UsageError(
             "name the folder of your labelled photos: imgsim-edge train DATA --out RUN"
         )
+    settings = Settings(
+        recipe=recipe.value,
+        teachers=tuple(str(path.resolve()) for path in teacher or ()),
+        backbone=backbone.value,
+        width=width,
+        image_size=image_size,
+        weights=_resolved(weights or NO_WEIGHTS),
+        augment=augment,
+        class_weights=class_weights,
+        head_epochs=head_epochs,
+        tune_epochs=tune_epochs,
+        tune_depth=tune_depth,
+        batch=batch,
+        head_rate=head_rate,
+        tune_rate=tune_rate,
+        patience=patience,
+        seed=seed,
+        threads=threads or available_cores(),
+    )
     if show_augmentations is not None:
         from .contact_sheet import draw_augmentations
 
@@ -159,37 +183,28 @@ def train_command(
         _check_general(context, backbone)
     elif teacher:
         raise UsageError("--teacher goes with --recipe general only")
-    settings = Settings(
-        recipe=recipe.value,
-        teachers=tuple(str(path.resolve()) for path in teacher or ()),
-        backbone=backbone.value,
-        width=width,
-        image_size=image_size,
-        weights=weights,
-        augment=augment,
-        class_weights=class_weights,
-        head_epochs=head_epochs,
-        tune_epochs=tune_epochs,
-        tune_depth=tune_depth,
-        batch=batch,
-        head_rate=head_rate,
-        tune_rate=tune_rate,
-        patience=patience,
-        seed=seed,
-        threads=threads or available_cores(),
-    )
     from .session import start_training
 
     _tell(start_training(data, out, settings, split), as_json)
 
 
-def _check_general(context: typer.Context, backbone: BackboneName) -> None:
+def _resolved(weights: str) -> str:
+    """Name a file of weights so that a run can go on from another folder."""
+    return weights if weights in (IMAGENET, NO_WEIGHTS) else str(Path(weights).resolve())
+
+
+def _given(context: typer.Context, names: Iterable[str]) -> list[str]:
+    """Name the parameters that the user gave, as they are written on the command line."""
     given = [
-        f"--{name.replace('_', '-')}"
-        for name in _PLAIN_ONLY
+        name
+        for name in names
         if (source := context.get_parameter_source(name)) and source.name != "DEFAULT"
     ]
-    if given:
+    return ["DATA" if name == "data" else f"--{name.replace('_', '-')}" for name in given]
+
+
+def _check_general(context: typer.Context, backbone: BackboneName) -> None:
+    if given := _given(context, _PLAIN_ONLY):
         raise UsageError(f"{', '.join(given)} and --recipe general exclude each other")
     if backbone.value != MOBILENET:
         raise UsageError(f"--recipe general knows the backbone {MOBILENET} only")
@@ -203,7 +218,7 @@ def _tell(outcome: Any, as_json: bool) -> None:
         return
     typer.echo(f"classifier: {outcome.run.classifier_path}")
     if metrics is None:
-        typer.echo("no class was large enough to test on")
+        typer.echo("no photo is in the test part: nothing was measured")
         return
     own = metrics.accuracy
     typer.echo(

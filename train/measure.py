@@ -37,6 +37,21 @@ class Share:
 
 
 @dataclass(frozen=True)
+class MeasuredPhotos:
+    """The photos that are measured on.
+
+    Attributes:
+        samples: shape = (photos,), their indices in the data set.
+        names: as in the data set.
+        labels: shape = (photos,), their true classes.
+    """
+
+    samples: NDArray[np.intp]
+    names: Sequence[str]
+    labels: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
 class ClassQuality:
     """How one class fares on the test part.
 
@@ -45,14 +60,15 @@ class ClassQuality:
         photos: of it in the test part.
         precision: of those called so, how many are; None where none was called so.
         recall: of those that are, how many were called so; None where there are none.
-        f1: harmonic mean of the two, 0 to 1; None where there are no photos.
+        f1: harmonic mean of the two, counted on the photos that are so or are called so; None
+            where there are no photos.
     """
 
     name: str
     photos: int
     precision: Share | None
     recall: Share | None
-    f1: float | None
+    f1: Share | None
 
 
 @dataclass(frozen=True)
@@ -61,12 +77,14 @@ class Mistake:
 
     Attributes:
         sample: index of the photo in the data set.
+        path: its name in the data set, a path with forward slashes.
         truth: its label.
         called: what the classifier says.
         confidence: with which it says so, 0 to 1.
     """
 
     sample: int
+    path: str
     truth: str
     called: str
     confidence: float
@@ -116,22 +134,21 @@ class Metrics:
 
 def measure(
     probabilities: Floats,
-    labels: NDArray[np.intp],
+    photos: MeasuredPhotos,
     classes: Sequence[str],
-    samples: NDArray[np.intp],
     vectors: dict[str, Floats],
 ) -> Metrics:
     """Measure a classifier on the test part.
 
     Args:
         probabilities: shape = (photos, 1) for two classes, else (photos, classes).
-        labels: shape = (photos,), the true classes.
-        classes: their names.
-        samples: shape = (photos,), the photos' indices in the data set.
+        photos: the test part.
+        classes: names of the classes.
         vectors: name → shape = (photos, dimension), what to measure retrieval on.
     """
     if probabilities.shape[1] == 1:
         probabilities = np.concatenate([1 - probabilities, probabilities], axis=1)
+    labels = photos.labels
     called = probabilities.argmax(axis=1)
     confusion = np.zeros((len(classes), len(classes)), np.intp)
     np.add.at(confusion, (labels, called), 1)
@@ -146,7 +163,13 @@ def measure(
             found for name, own in vectors.items() if (found := _found(name, own, labels))
         ),
         mistakes=tuple(
-            Mistake(int(samples[i]), classes[labels[i]], classes[called[i]], float(confidence[i]))
+            Mistake(
+                sample=int(photos.samples[i]),
+                path=photos.names[i],
+                truth=classes[labels[i]],
+                called=classes[called[i]],
+                confidence=float(confidence[i]),
+            )
             for i in wrong[:MOST_WRONG]
         ),
     )
@@ -165,13 +188,23 @@ def share(count: int, of: int) -> Share:
 def _class(confusion: NDArray[np.intp], index: int, name: str) -> ClassQuality:
     right = int(confusion[index, index])
     photos, called = int(confusion[index].sum()), int(confusion[:, index].sum())
+    either = photos + called - right
     return ClassQuality(
         name,
         photos,
         precision=share(right, called) if called else None,
         recall=share(right, photos) if photos else None,
-        f1=2 * right / (photos + called) if photos else None,
+        f1=_f1(share(right, either)) if photos else None,
     )
+
+
+def _f1(overlap: Share) -> Share:
+    """Turn the share p of right ones among those that are or are called so into F1 = 2p / (1 + p).
+
+    The formula rises with p, so the ends of p's interval become those of F1's.
+    """
+    value, low, high = (2 * p / (1 + p) for p in (overlap.value, overlap.low, overlap.high))
+    return Share(value, low, high, overlap.of)
 
 
 def _found(name: str, vectors: Floats, labels: NDArray[np.intp]) -> Found | None:

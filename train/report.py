@@ -17,7 +17,6 @@ from ..infer.page import PICTURE_SIDE, figure, page, picture
 from ..infer.photo import Pixels
 from .charts import Line, line_chart
 from .checkpoint import HEAD
-from .data import Sample
 from .measure import CONFIDENCE, Metrics, Share
 from .run_folder import REPORT, Run, write_whole
 from .split import Split
@@ -37,8 +36,8 @@ svg { margin-right: 1rem; fill: currentColor } .title { font-weight: 600; font-s
 def write_report(
     run: Run,
     rows: Sequence[Mapping[str, Any]],
-    metrics: Metrics,
-    samples: Sequence[Sample],
+    metrics: Metrics | None,
+    classes: Sequence[str],
     split: Split,
     pixels: Callable[[int], Pixels],
 ) -> None:
@@ -47,39 +46,47 @@ def write_report(
     Args:
         run: the folder.
         rows: of ``history.csv``.
-        metrics: of the test part.
-        samples: all photos.
+        metrics: of the test part; None where that is empty.
+        classes: their names.
         split: their parts.
         pixels: index of a photo → its pixels as the network sees them.
     """
     parts = [
-        _summary(run, metrics, split),
+        _result(metrics),
+        _data(run, classes, split),
         "<h2>Loss and accuracy</h2>",
         _curves(rows),
-        "<h2>Finding similar photos</h2>",
-        _retrieval(metrics),
-        "<h2>Classes</h2>",
-        _classes(metrics),
-        "<h2>Confusions</h2>",
-        _confusions(metrics),
-        "<h2>Most confidently wrong</h2>",
-        _mistakes(metrics, samples, pixels),
-        "<h2>How it was made</h2>",
-        _settings(run),
     ]
+    if metrics is not None:
+        parts += [
+            "<h2>Finding similar photos</h2>",
+            _retrieval(metrics),
+            "<h2>Classes</h2>",
+            _classes(metrics),
+            "<h2>Confusions</h2>",
+            _confusions(metrics),
+            "<h2>Most confidently wrong</h2>",
+            _mistakes(metrics, pixels),
+        ]
+    parts += ["<h2>How it was made</h2>", _settings(run)]
     content = page(f"Training {run.folder.resolve().name}", parts, _STYLE)
     write_whole(run.folder / REPORT, lambda part: part.write_bytes(content))
 
 
-def _summary(run: Run, metrics: Metrics, split: Split) -> str:
-    sizes = ", ".join(f"{len(own)} {name}" for name, own in split.parts().items())
-    data = ", ".join(path.name for path in run.data)
+def _result(metrics: Metrics | None) -> str:
+    if metrics is None:
+        return "<p>No photo is in the test part: nothing was measured.</p>"
     return (
         f"<p><b>{_percent(metrics.accuracy)}</b> of the {metrics.accuracy.of} test photos are "
-        f"called right. Data: {escape(data)}; {len(metrics.classes)} classes; photos: {sizes}.</p>"
-        f'<p class="quiet">Ranges are {CONFIDENCE:.0%} confidence intervals. No test photo was '
-        "used for training or for choosing the best epoch.</p>"
+        f'called right.</p><p class="quiet">Ranges are {CONFIDENCE:.0%} confidence intervals. No '
+        "test photo was used for training or for choosing the best epoch.</p>"
     )
+
+
+def _data(run: Run, classes: Sequence[str], split: Split) -> str:
+    sizes = ", ".join(f"{len(own)} {name}" for name, own in split.parts().items())
+    data = ", ".join(path.name for path in run.data)
+    return f"<p>Data: {escape(data)}; {len(classes)} classes; photos: {sizes}.</p>"
 
 
 def _curves(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -118,7 +125,7 @@ def _retrieval(metrics: Metrics) -> str:
 def _classes(metrics: Metrics) -> str:
     rows = [
         f"<tr><td>{escape(own.name)}</td><td>{own.photos}</td><td>{_percent(own.precision)}</td>"
-        f"<td>{_percent(own.recall)}</td><td>{'' if own.f1 is None else f'{own.f1:.2f}'}</td></tr>"
+        f"<td>{_percent(own.recall)}</td><td>{_percent(own.f1)}</td></tr>"
         for own in metrics.classes
     ]
     return (
@@ -164,14 +171,14 @@ def _matrix(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:
     )
 
 
-def _mistakes(metrics: Metrics, samples: Sequence[Sample], pixels: Callable[[int], Pixels]) -> str:
+def _mistakes(metrics: Metrics, pixels: Callable[[int], Pixels]) -> str:
     if not metrics.mistakes:
         return "<p>None: every test photo is called right.</p>"
     figures = [
         figure(
             _picture(pixels(own.sample)),
             f"<b>{escape(own.called)}</b> ({own.confidence:.0%}), labelled {escape(own.truth)}<br>"
-            f'<span class="quiet">{escape(samples[own.sample].name)}</span>',
+            f'<span class="quiet">{escape(own.path)}</span>',
         )
         for own in metrics.mistakes
     ]

@@ -8,7 +8,7 @@
 ``history.csv``           a row for each epoch
 ``metrics.json``          numbers of the test part
 ``report.html``           the same to look at
-``state/``                checkpoints for ``--resume``; removed at the end
+``state/``                what ``--resume`` needs: checkpoints, a given split; removed at the end
 ========================  ==========================================================================
 """
 
@@ -17,15 +17,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..infer.errors import UsageError
 from .errors import RunError
 
 CONFIG, SPLIT, CLASSES = "config.json", "split.csv", "classes.json"
@@ -36,19 +40,28 @@ CLASSIFIER, HISTORY, METRICS, REPORT = (
     "report.html",
 )
 STATE = "state"
+_STATE_FILE, _GIVEN_SPLIT = "state.json", "given-split.csv"  # in the state folder
 PLAIN, GENERAL = "plain", "general"  # recipes
 FORMAT = 1  # of the folder; a newer one is refused
+LARGEST_SEED = 2**32 - 1  # that numpy.random.seed takes
 
 _PACKAGES = (  # those whose versions decide the result
     "imgsim-edge",
     "keras",
     "tensorflow-cpu",
     "tensorflow",
+    "ml-dtypes",
+    "protobuf",
+    "h5py",
     "albumentations",
+    "albucore",
     "opencv-python-headless",
+    "scipy",
     "numpy",
     "pillow",
-    "h5py",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
 )
 
 
@@ -76,6 +89,9 @@ class Settings:
         patience: epochs without a better validation loss after which a phase ends.
         seed: of the split, the weights, the order and the augmentation.
         threads: cores.
+
+    Raises:
+        UsageError: a value that nothing can be trained with.
     """
 
     recipe: str = PLAIN
@@ -95,6 +111,17 @@ class Settings:
     patience: int = 4
     seed: int = 0
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        for option, value in (
+            ("--width", self.width),
+            ("--head-rate", self.head_rate),
+            ("--tune-rate", self.tune_rate),
+        ):
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{option} must be a number above 0, not {value:g}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UsageError(f"--seed must be from 0 to {LARGEST_SEED}, not {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -119,6 +146,16 @@ class Run:
         return self.folder / STATE
 
     @property
+    def state_path(self) -> Path:
+        """Where it is written how far the run is; there from the first checkpoint to the end."""
+        return self.state_folder / _STATE_FILE
+
+    @property
+    def given_split_path(self) -> Path:
+        """Where a split file lies that the run was started with; it may begin anew after a kill."""
+        return self.state_folder / _GIVEN_SPLIT
+
+    @property
     def classifier_path(self) -> Path:
         """Where the trained network is."""
         return self.folder / CLASSIFIER
@@ -135,8 +172,16 @@ class Run:
         return tuple(content)
 
 
-def create_run(folder: Path, data: Sequence[Path], settings: Settings) -> Run:
+def create_run(
+    folder: Path, data: Sequence[Path], settings: Settings, split_file: Path | None = None
+) -> Run:
     """Start a new run folder.
+
+    Args:
+        folder: must be new or empty.
+        data: what is trained on.
+        settings: how.
+        split_file: a split to use, of which the folder keeps a copy.
 
     Raises:
         RunError: the folder is not empty or cannot be written.
@@ -144,7 +189,8 @@ def create_run(folder: Path, data: Sequence[Path], settings: Settings) -> Run:
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(
-                f"{folder} exists already: choose another --out, or go on with --resume {folder}"
+                f"{folder} exists already: choose another --out, or go on with: "
+                f"{resume_command(folder)}"
             )
         (folder / STATE).mkdir(parents=True)
     except OSError as error:
@@ -157,8 +203,26 @@ def create_run(folder: Path, data: Sequence[Path], settings: Settings) -> Run:
         "python": platform.python_version(),
         "packages": dict(run.packages),
     }
-    write_json(folder / CONFIG, content)
+    try:
+        if split_file is not None:
+            write_whole(run.given_split_path, lambda part: shutil.copyfile(split_file, part))
+        write_json(folder / CONFIG, content)
+    except RunError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return run
+
+
+def make_state_folder(run: Run) -> None:
+    """Make the folder for checkpoints and pixels, if it is gone.
+
+    Raises:
+        RunError: it cannot be made.
+    """
+    try:
+        run.state_folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {run.folder}: {error.strerror}") from error
 
 
 def open_run(folder: Path) -> Run:
@@ -167,7 +231,7 @@ def open_run(folder: Path) -> Run:
     Raises:
         RunError: it is none, it is damaged, or it was written by a newer version.
     """
-    if not (folder / CONFIG).is_file():
+    if not os.path.isfile(folder / CONFIG):  # noqa: PTH113 - no error for a name that none can have
         raise RunError(
             f"{folder} is no training run: it has no {CONFIG} (make one with `imgsim-edge train`)"
         )
@@ -175,12 +239,21 @@ def open_run(folder: Path) -> Run:
     try:
         if content["format"] > FORMAT:
             raise RunError(f"{folder} was written by a newer imgsim-edge: update this one")
-        known = {field.name for field in fields(Settings)}
-        settings = Settings(**{k: v for k, v in content["settings"].items() if k in known})
-        data = tuple(Path(path) for path in content["data"])
-        return Run(folder, data, settings, content["packages"])
-    except (KeyError, TypeError, AttributeError) as error:
+        data = tuple(map(Path, _texts(content["data"])))
+        _texts(list(content["packages"].values()))
+        return Run(folder, data, _settings(content["settings"]), content["packages"])
+    except (KeyError, TypeError, AttributeError, UsageError) as error:
         raise RunError(f"{folder / CONFIG} is damaged: start the training again") from error
+
+
+def resume_command(folder: Path) -> str:
+    """Give the command that goes on with a run, quoted so that a shell takes it."""
+    return f"imgsim-edge train --resume {shlex.quote(str(folder))}"
+
+
+def has_checkpoint(run: Run) -> bool:
+    """Tell whether a run is unfinished and has learnt anything that it could go on from."""
+    return run.state_path.is_file()
 
 
 def read_json(path: Path) -> Any:
@@ -190,7 +263,7 @@ def read_json(path: Path) -> Any:
         RunError: it is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing: the training did not get that far") from error
     except (OSError, ValueError) as error:
@@ -234,12 +307,43 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
 
 def remove_state(run: Run) -> None:
     """Remove what only an unfinished run needs."""
+    with suppress(OSError):
+        run.state_path.unlink()  # first: a kill on the way must not undo the end
     shutil.rmtree(run.state_folder, ignore_errors=True)
 
 
 def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
+    # Names of files need not be valid UTF-8; this gives their bytes back.
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         file.write(text)
+
+
+def _settings(content: Mapping[str, Any]) -> Settings:
+    """Read settings; what an older version did not know has its default.
+
+    Raises:
+        TypeError: a value is of another type than its default.
+    """
+    own = {}
+    for field in fields(Settings):
+        if field.name not in content:
+            continue
+        value = content[field.name]
+        if isinstance(field.default, tuple):  # JSON knows lists only
+            value = tuple(_texts(value))
+        elif isinstance(field.default, float) and type(value) is int:
+            value = float(value)
+        if type(value) is not type(field.default):
+            raise TypeError(f"{field.name} is no {type(field.default).__name__}")
+        own[field.name] = value
+    return Settings(**own)
+
+
+def _texts(values: Any) -> list[str]:
+    """Pass on a list of texts; a TypeError for anything else."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("no list of texts")
+    return values
 
 
 def _packages() -> dict[str, str]:

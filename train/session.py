@@ -6,19 +6,20 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..infer.errors import ImgsimError
+from ..infer.errors import ImgsimError, PhotoError
+from ..infer.photo import load_photo
 from .backend import configure
-from .checkpoint import has_checkpoint
-from .checks import as_table, check, require_two_classes
+from .checks import as_table, check, check_split, require_two_classes
 from .data import LabelledPhotos, Sample, find_photos
 from .duplicates import near_identical_groups
 from .errors import DataError, RunError
 from .fit import Task, Trainer, save_classifier
 from .general import GeneralTrainer
-from .measure import Metrics, measure
+from .measure import MeasuredPhotos, Metrics, measure
 from .network import (
     EMBEDDING_LAYER,
     EMBEDDING_UNITS,
@@ -38,8 +39,11 @@ from .run_folder import (
     Run,
     Settings,
     create_run,
+    has_checkpoint,
+    make_state_folder,
     open_run,
     remove_state,
+    resume_command,
     write_json,
 )
 from .split import TEST, TRAIN, VALID, Split, apply_split, make_split, read_split, write_split
@@ -51,7 +55,7 @@ class Outcome:
 
     Attributes:
         run: its folder.
-        metrics: of the test part; None where no class was large enough to test.
+        metrics: of the test part; None where that is empty.
     """
 
     run: Run
@@ -77,7 +81,7 @@ def start_training(
     require_two_classes(found.classes)  # before Keras is loaded; again when photos are decoded
     known = read_split(split_file) if split_file else None
     configure(settings.threads, settings.seed)
-    run = create_run(folder, data, settings)
+    run = create_run(folder, data, settings, split_file)
     try:
         return _start(run, found, known)
     except ImgsimError:
@@ -87,38 +91,60 @@ def start_training(
 
 
 def _start(run: Run, found: LabelledPhotos, known: dict[str, tuple[str, str]] | None) -> Outcome:
-    settings = run.settings
-    store = PixelStore(found.samples, settings.image_size, settings.threads)
+    store = PixelStore(found.samples, run.settings.image_size, run.settings.threads)
+    try:
+        split = _divide(run, found, known, store)
+    except KeyboardInterrupt:
+        say(f"go on with: {resume_command(run.folder)}")
+        raise
+    return _train(run, found.samples, store, split)
+
+
+def _divide(
+    run: Run, found: LabelledPhotos, known: dict[str, tuple[str, str]] | None, store: PixelStore
+) -> Split:
+    """Decode the photos, tell what is odd about them, and split them."""
     decoded = store.decode(run.state_folder)
     groups = near_identical_groups(decoded.thumbnails)
     say(as_table(check(found, decoded, groups)))
     kept = np.asarray([i for i in range(len(found.samples)) if i not in decoded.failures])
     samples = [found.samples[i] for i in kept]
-    part = (
-        apply_split(known, samples, groups[kept])
-        if known
-        else make_split([sample.label for sample in samples], groups[kept], settings.seed)
-    )
+    if known is None:
+        part = make_split([sample.label for sample in samples], groups[kept], run.settings.seed)
+    else:
+        part = apply_split(known, samples, groups[kept])
+        if findings := check_split(known, samples, part):
+            say(as_table(findings))
     split = Split(kept[part.train], kept[part.test], kept[part.valid])
     write_split(run.folder / SPLIT, found.samples, split)
     write_json(run.folder / CLASSES, sorted({sample.label for sample in samples}))
-    return _train(run, found.samples, store, split)
+    return split
 
 
 def resume_training(folder: Path) -> Outcome:
     """Go on with a training that was stopped, from its last checkpoint.
 
+    One that was stopped while its photos were read starts over.
+
     Args:
         folder: of the run.
 
     Raises:
-        ImgsimError: as :func:`start_training`; also where the data has changed in a way that the
-            run cannot take: photos gone, or classes added.
+        ImgsimError: as :func:`start_training`; also where the run is finished, or the data has
+            changed in a way that it cannot take: photos gone, other labels, or classes added.
         KeyboardInterrupt: likewise.
     """
     run = open_run(folder)
+    later = (run.folder / CLASSES, run.state_path, run.classifier_path)  # than the photos' reading
+    if not any(path.is_file() for path in later):
+        return _start_over(run)
     if run.settings.recipe == GENERAL:
         raise RunError("the general recipe keeps no checkpoints: start it again with another --out")
+    if run.classifier_path.is_file() and not has_checkpoint(run):
+        raise RunError(
+            f"{folder} is finished: nothing to go on with "
+            "(see report.html; start a new run with another --out)"
+        )
     classes = run.classes()
     known = read_split(run.folder / SPLIT)
     found = find_photos(run.data)
@@ -126,7 +152,7 @@ def resume_training(folder: Path) -> Outcome:
     configure(run.settings.threads, run.settings.seed)
     part_of_photo = np.asarray([known.get(s.name, ("", ""))[1] for s in found.samples])
     split = Split(*(np.nonzero(part_of_photo == part)[0] for part in (TRAIN, TEST, VALID)))
-    run.state_folder.mkdir(exist_ok=True)
+    make_state_folder(run)
     store = PixelStore(found.samples, run.settings.image_size, run.settings.threads)
     if not store.reuse(run.state_folder):
         unreadable = store.decode(run.state_folder).failures
@@ -136,13 +162,31 @@ def resume_training(folder: Path) -> Outcome:
     return _train(run, found.samples, store, split)
 
 
+def _start_over(run: Run) -> Outcome:
+    found = find_photos(run.data)
+    require_two_classes(found.classes)
+    given = run.given_split_path
+    known = read_split(given) if given.is_file() else None
+    configure(run.settings.threads, run.settings.seed)
+    make_state_folder(run)
+    return _start(run, found, known)
+
+
 def _check_same(
     run: Run, found: LabelledPhotos, classes: Sequence[str], known: dict[str, tuple[str, str]]
 ) -> None:
-    if added := sorted(set(found.classes) - set(classes)):
+    changed = [s.name for s in found.samples if s.name in known and known[s.name][0] != s.label]
+    if changed:
         raise DataError(
-            f"the data has classes that {run.folder} was not started with: {', '.join(added)} "
-            "(take them away again, or start a new run)"
+            f"{len(changed)} photos of {run.folder} have another label than when it was started, "
+            f"the first is {changed[0]} (give the old ones back, or start a new run)"
+        )
+    # A class whose photos are all unreadable was left out at the start, too.
+    added = (s.label for s in found.samples if s.label not in classes and _is_readable(s))
+    if label := next(added, None):
+        raise DataError(
+            f"the data has a class that {run.folder} was not started with: {label} "
+            "(take it away again, or start a new run)"
         )
     _check_none_gone(run, set(known) - {sample.name for sample in found.samples}, known)
 
@@ -153,6 +197,14 @@ def _check_none_gone(run: Run, names: Iterable[str], known: Iterable[str]) -> No
             f"{len(gone)} photos of {run.folder} cannot be read any more, the first is {gone[0]} "
             "(put them back, or start a new run)"
         )
+
+
+def _is_readable(sample: Sample) -> bool:
+    try:
+        load_photo(sample.path)
+    except PhotoError:
+        return False
+    return True
 
 
 def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split) -> Outcome:
@@ -176,28 +228,33 @@ def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split)
         say("stopping: keeping the best until now")
         if trainer.keep_best_so_far():
             say(f"it is in {run.classifier_path}")
-        say(f"go on with: imgsim-edge train --resume {run.folder}")
+        say(f"go on with: {resume_command(run.folder)}")
         raise
     classifier = save_classifier(run, trained)
     metrics = None
     if len(split.test):
-        answers = trainer.predict(
-            part_of(classifier, OUTPUT_LAYER, EMBEDDING_LAYER, FEATURES_LAYER),
-            split.test,
-            "testing",
-        )
-        units = output_units(len(classes))
-        probabilities, embedding, features = np.split(
-            answers, [units, units + EMBEDDING_UNITS], axis=1
-        )
-        vectors = {
-            "embedding": embedding,
-            "raw features of the backbone": trainer.raw_test_features(),
-        }
-        if run.settings.tune_epochs:
-            vectors["raw features after fine-tuning"] = features
-        metrics = measure(probabilities, labels[split.test], classes, split.test, vectors)
+        metrics = _measure(run, task, trainer, classifier, [samples[i].name for i in split.test])
         write_json(run.folder / METRICS, metrics.to_json())
-        write_report(run, trainer.history(), metrics, samples, split, lambda i: store.read([i])[0])
+    else:
+        say(f"no photo is in the test part: there is no {METRICS}")
+    write_report(run, trainer.history(), metrics, classes, split, lambda i: store.read([i])[0])
     remove_state(run)
     return Outcome(run, metrics)
+
+
+def _measure(
+    run: Run, task: Task, trainer: Trainer | GeneralTrainer, classifier: Any, names: Sequence[str]
+) -> Metrics:
+    tested = task.split.test
+    layers = part_of(classifier, OUTPUT_LAYER, EMBEDDING_LAYER, FEATURES_LAYER)
+    answers = trainer.predict(layers, tested, "testing")
+    units = output_units(task.classes)
+    probabilities, embedding, features = np.split(answers, [units, units + EMBEDDING_UNITS], axis=1)
+    vectors = {
+        "embedding": embedding,
+        "raw features of the backbone": trainer.raw_test_features(),
+    }
+    if run.settings.tune_epochs:
+        vectors["raw features after fine-tuning"] = features
+    photos = MeasuredPhotos(tested, names, task.labels[tested])
+    return measure(probabilities, photos, run.classes(), vectors)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .data import Sample
 from .errors import DataError
+from .run_folder import write_csv
 
 TRAIN, TEST, VALID = "train", "test", "valid"
 SHARES = {TRAIN: 0.75, TEST: 0.10, VALID: 0.15}
@@ -61,31 +62,34 @@ def make_split(labels: Sequence[str], groups: NDArray[np.intp], seed: int) -> Sp
         if len(own) < FEWEST_TO_SPLIT:
             continue
         total = sum(map(len, own))
-        remaining = len(own)
-        for part in (TEST, VALID):
-            wanted, taken, kept = max(1, round(total * SHARES[part])), 0, []
-            for group in own:
-                # The first is taken whatever its size; no part may starve those after it.
-                still_to_serve = 2 if part == TEST else 1
-                fits = taken == 0 or taken + len(group) <= wanted
-                if taken < wanted and fits and remaining > still_to_serve:
-                    part_of[group] = part
-                    taken += len(group)
-                    remaining -= 1
-                else:
-                    kept.append(group)
-            own = kept
+        for part, after in ((TEST, 2), (VALID, 1)):
+            fitting = _fitting(own, max(1, round(total * SHARES[part])))
+            fitting = fitting[: len(own) - after]  # each part after it needs a group, too
+            for group in fitting or [min(own, key=len)]:
+                part_of[group] = part
+            own = [group for group in own if part_of[group[0]] == TRAIN]
     return _split(part_of)
 
 
+def _fitting(groups: Sequence[list[int]], wanted: int) -> list[list[int]]:
+    """Take groups in their order that have no more than ``wanted`` photos together."""
+    taken, count = [], 0
+    for group in groups:
+        if count + len(group) <= wanted:
+            taken.append(group)
+            count += len(group)
+    return taken
+
+
 def write_split(path: Path, samples: Sequence[Sample], split: Split) -> None:
-    """Write a split as CSV with the columns path, label and part."""
+    """Write a split as CSV with the columns path, label and part, whole or not at all.
+
+    Raises:
+        RunError: it could not be written.
+    """
     part_of = {int(index): part for part, own in split.parts().items() for index in own}
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for index, part in sorted(part_of.items()):
-            writer.writerow((samples[index].name, samples[index].label, part))
+    rows = [(samples[i].name, samples[i].label, part) for i, part in sorted(part_of.items())]
+    write_csv(path, [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
 
 
 def read_split(path: Path) -> dict[str, tuple[str, str]]:
@@ -98,9 +102,10 @@ def read_split(path: Path) -> dict[str, tuple[str, str]]:
         DataError: the file cannot be read or is no split.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        # Names of files need not be valid UTF-8.
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise DataError(f"cannot read the split {path}: {error}") from error
     if not rows or tuple(rows[0]) != _COLUMNS:
         raise DataError(f"{path} is no split file: it needs the columns {', '.join(_COLUMNS)}")
@@ -124,7 +129,7 @@ def apply_split(
         groups: shape = (photos,), from near_identical_groups.
 
     Raises:
-        DataError: the file knows none of the photos.
+        DataError: the file knows none of the photos, or nothing is left to train or validate on.
     """
     part_of_group = {
         int(group): known[sample.name][1]
@@ -137,7 +142,14 @@ def apply_split(
         known[sample.name][1] if sample.name in known else part_of_group.get(int(group), TRAIN)
         for sample, group in zip(samples, groups, strict=True)
     ]
-    return _split(np.asarray(parts, dtype=object))
+    split = _split(np.asarray(parts, dtype=object))
+    for part in (TRAIN, VALID):
+        if not len(split.parts()[part]):
+            raise DataError(
+                f"the split file puts none of these photos into the part {part}: "
+                "a training needs some in train and some in valid"
+            )
+    return split
 
 
 def _split(part_of: NDArray[np.object_]) -> Split:
