@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from imgsim_edge.train.charts import Line, line_chart
 from imgsim_edge.train.measure import MeasuredPhotos, measure, share
 from imgsim_edge.train.progress import Progress
+from imgsim_edge.train.report import write_report
+from imgsim_edge.train.run_folder import Settings, create_run
+from imgsim_edge.train.split import Split
 
 
 def test_shares_have_wilson_intervals() -> None:
@@ -73,6 +77,19 @@ def test_time_left_is_reckoned_from_what_this_run_has_done(
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     Progress("head, steps", total=100, done=80).update(85)
     assert "head, steps: 85/100, 30 s left" in terminal.getvalue()
+
+
+def test_a_report_takes_names_that_are_no_utf8(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", [tmp_path / "caf\udce9"], Settings())
+    photos = MeasuredPhotos(np.arange(1), ["caf\udce9/x.jpg"], np.asarray([1]))
+    metrics = measure(np.asarray([[1, 0]], np.float32), photos, ("a", "caf\udce9"), {})
+    row = {"phase": "head", "loss": 1, "val_loss": 1, "accuracy": 0, "val_accuracy": 0}
+    none = np.zeros(0, np.intp)
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    write_report(
+        run, [row], metrics, ("a", "caf\udce9"), Split(none, np.arange(1), none), lambda _: pixels
+    )
+    assert "caf?/x.jpg" in (run.folder / "report.html").read_text("utf-8")
 
 
 def test_a_chart_of_one_epoch_can_be_drawn() -> None:

@@ -103,8 +103,8 @@ class Checkpoints:
                     "written and has more room"
                 ) from error
             raise RunError(
-                f"{error}; the first {len(before.rows)} epochs are kept: "
-                f"go on with: {resume_command(self._run.folder)}"
+                f"{error}; what was learnt until then is kept: "
+                f"go on with {resume_command(self._run.folder)}"
             ) from error
         keep = {self._file(LAST, phase, after.epoch), self._file(BEST, phase, after.best_epoch)}
         for path in set(self._folder.glob(f"*-{phase}-*.keras")) - keep:

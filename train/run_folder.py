@@ -189,7 +189,7 @@ def create_run(
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(
-                f"{folder} exists already: choose another --out, or go on with: "
+                f"{folder} exists already: choose another --out, or go on with "
                 f"{resume_command(folder)}"
             )
         (folder / STATE).mkdir(parents=True)
@@ -319,23 +319,23 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _settings(content: Mapping[str, Any]) -> Settings:
-    """Read settings; what an older version did not know has its default.
+    """Read settings; what the version that wrote them did not know has its default.
 
     Raises:
         TypeError: a value is of another type than its default.
     """
+    defaults = {field.name: field.default for field in fields(Settings)}
     own = {}
-    for field in fields(Settings):
-        if field.name not in content:
+    for name, value in content.items():
+        if name not in defaults:
             continue
-        value = content[field.name]
-        if isinstance(field.default, tuple):  # JSON knows lists only
-            value = tuple(_texts(value))
-        elif isinstance(field.default, float) and type(value) is int:
-            value = float(value)
-        if type(value) is not type(field.default):
-            raise TypeError(f"{field.name} is no {type(field.default).__name__}")
-        own[field.name] = value
+        kind = type(defaults[name])
+        if kind is tuple:  # JSON knows lists only
+            own[name] = tuple(_texts(value))
+        elif type(value) is kind or (kind is float and type(value) is int):
+            own[name] = kind(value)
+        else:
+            raise TypeError(f"{name} is no {kind.__name__}")
     return Settings(**own)
 
 

@@ -135,8 +135,8 @@ def resume_training(folder: Path) -> Outcome:
         KeyboardInterrupt: likewise.
     """
     run = open_run(folder)
-    later = (run.folder / CLASSES, run.state_path, run.classifier_path)  # than the photos' reading
-    if not any(path.is_file() for path in later):
+    after_reading = (run.folder / CLASSES, run.state_path, run.classifier_path)
+    if not any(path.is_file() for path in after_reading):
         return _start_over(run)
     if run.settings.recipe == GENERAL:
         raise RunError("the general recipe keeps no checkpoints: start it again with another --out")
