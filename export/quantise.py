@@ -49,6 +49,7 @@ class Quantised:
         ranking: layer → what quantising it alone costs (1 − mean cosine), the worst first; empty
             where that was not needed.
         shifts: layer → the largest mean shift of a channel that its bias took back; of int8.
+        calibration_photos: that the ranges and biases are measured on; of int8.
     """
 
     content: bytes
@@ -56,6 +57,7 @@ class Quantised:
     chosen: Attempt
     ranking: tuple[tuple[str, float], ...] = ()
     shifts: tuple[tuple[str, float], ...] = ()
+    calibration_photos: int = 0
 
 
 def to_int8(model: Any, calibration: Pixels, judge: Judge) -> Quantised:
@@ -85,7 +87,17 @@ def to_int8(model: Any, calibration: Pixels, judge: Judge) -> Quantised:
             say(as_line(attempts[-1]))
             return attempts[-1]
 
-        by_method = {method: attempt(method, ()) for method in ("MinMax", "Percentile")}
+        def calibrated(method: str) -> Attempt | None:
+            try:
+                return attempt(method, ())
+            except ValueError as error:  # numpy's, where a layer's outputs make no histogram
+                say(f"int8, {method}: cannot be calibrated ({error})")
+                return None
+
+        methods = ("MinMax", "Percentile")
+        by_method = {name: one for name in methods if (one := calibrated(name))}
+        if not by_method:
+            raise ExportError("int8 cannot be calibrated on these photos: export without --int8")
         method = min(by_method, key=lambda name: by_method[name].loss)
         ranking: tuple[tuple[str, float], ...] = ()
         best = by_method[method]
@@ -103,7 +115,9 @@ def to_int8(model: Any, calibration: Pixels, judge: Judge) -> Quantised:
                 "export without --int8, or allow more with --max-loss"
             )
         content = contents[attempts.index(best)]
-        return Quantised(content, tuple(attempts), best, ranking, quantiser.shifts())
+        return Quantised(
+            content, tuple(attempts), best, ranking, quantiser.shifts(), len(calibration)
+        )
 
 
 def to_fp16(model: Any, judge: Judge) -> Quantised:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..train.progress import say
 from ..train.run_folder import SPLIT, Run, open_run, write_json, write_whole
 from ..train.split import TEST, TRAIN, VALID, read_split
 from .convert import convert, cut_classifier, normalise
+from .errors import ExportError
 from .judge import Attempt, Judge, as_line
 from .metadata import describe, stamp
 from .parity import (
@@ -34,6 +36,7 @@ from .quantise import Quantised, to_fp16, to_int8
 PARITY_PHOTOS = 64
 VALIDATION_PHOTOS = 1000  # at most, that judge a smaller encoder
 INT8, FP16, FLOAT32 = "int8", "float16", "float32"
+_TOOLS = ("imgsim-edge", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")  # that shape the file
 _IN_WORDS = {
     INT8: "int8: static QDQ, a scale for each channel, biases corrected, calibrated on {photos} "
     "training photos; {name}",
@@ -101,6 +104,8 @@ def export_encoder(
         ImgsimError: of the run, the photos or the result. No file is written then.
     """
     options = options or Options()
+    evidence = out.with_suffix(".json")
+    _require_own(evidence)
     run = open_run(folder)
     threads = available_cores()
     configure(threads, run.settings.seed)
@@ -119,7 +124,7 @@ def export_encoder(
     words = _IN_WORDS[options.precision]
     if smaller is not None:
         model = _parse(smaller.content)
-        words = words.format(photos=options.calibration_photos, name=smaller.chosen.name)
+        words = words.format(photos=smaller.calibration_photos, name=smaller.chosen.name)
     metadata = describe(run, split, words, options.licence)
     metadata[METADATA_KEY] = _background(model, photos).to_text()
     content = stamp(model, metadata)
@@ -135,7 +140,7 @@ def export_encoder(
     write_whole(out, write)
     result = Outcome(
         path=out,
-        evidence=out.with_suffix(".json"),
+        evidence=evidence,
         size=len(content),
         attempts=smaller.attempts if smaller else (),
         chosen=smaller.chosen.name if smaller else "",
@@ -143,6 +148,15 @@ def export_encoder(
     )
     write_json(result.evidence, _evidence(run, result, smaller, options))
     return result
+
+
+def _require_own(evidence: Path) -> None:
+    """Refuse to write evidence over a file that is something else."""
+    if evidence.is_file() and "against_keras" not in evidence.read_text("utf-8", "replace"):
+        raise ExportError(
+            f"{evidence} is where the evidence would go, and holds something else: "
+            "choose another --out"
+        )
 
 
 def _parity(cut: Any, path: Path, pixels: Pixels) -> tuple[Parity, Parity]:
@@ -192,11 +206,12 @@ def _evidence(
         "against_keras": asdict(result.keras),
         "optimisations_on_against_off": asdict(result.optimised),
         "trained_with": dict(run.packages),
+        "exported_with": {name: version(name) for name in _TOOLS},
     }
     if smaller is not None:
         evidence["quantisation"] = {
             "max_loss": options.max_loss,
-            "calibration_photos": options.calibration_photos,
+            "calibration_photos": smaller.calibration_photos,
             "attempts": [asdict(attempt) for attempt in smaller.attempts],
             "chosen": result.chosen,
             "cost_of_each_layer_alone": dict(smaller.ranking),

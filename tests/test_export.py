@@ -14,12 +14,18 @@ import pytest
 from conftest import Run
 from imgsim_edge.export.convert import convert, cut_classifier
 from imgsim_edge.export.errors import ExportError
-from imgsim_edge.export.parity import compare, require_parity, unoptimised_vectors
+from imgsim_edge.export.parity import (
+    compare,
+    keras_vectors,
+    require_parity,
+    unoptimised_vectors,
+)
 from imgsim_edge.export.session import FP16, INT8, Options, Outcome, export_encoder
 from imgsim_edge.infer.encoder import Encoder
 from imgsim_edge.train.backend import import_keras
 from imgsim_edge.train.checkpoint import load_model
 from imgsim_edge.train.errors import DataError, RunError
+from imgsim_edge.train.network import BACKBONES, build_backbone, build_head, join
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +58,21 @@ def test_the_graph_looks_like_mobilenet(exported: Outcome) -> None:
     assert not operators.keys() & {"BatchNormalization", "Pad", "Reshape", "Identity"}
 
 
+@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+def test_every_backbone_converts_to_what_keras_computes(
+    backbone: str, labelled: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import_keras().utils.set_random_seed(0)
+    network = build_backbone(backbone, 1.0, 64, "none")
+    cut = cut_classifier(join(network, build_head(network.output_shape[1], 3)))
+    capfd.readouterr()
+    model = convert(cut)
+    assert "Traceback" not in capfd.readouterr().err
+    assert sum(node.op_type == "Transpose" for node in model.graph.node) == 1
+    pixels = _pixels(labelled)
+    require_parity(compare(keras_vectors(cut, pixels), _vectors(model, pixels)), backbone)
+
+
 def test_vectors_have_unit_length_whatever_the_batch(exported: Outcome) -> None:
     encoder = Encoder(exported.path)
     pixels = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
@@ -80,6 +101,51 @@ def test_the_evidence_lies_beside_it(exported: Outcome) -> None:
     assert evidence["against_keras"]["photos"] == len(evidence["against_keras"]["cosines"]) == 20
     assert evidence["against_keras"]["largest_difference"] < 1e-4
     assert evidence["optimisations_on_against_off"]["largest_difference"] < 1e-4
+
+
+def test_evidence_is_never_written_over_another_file(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    before = (tmp_path / "run" / "config.json").read_text()
+    with pytest.raises(ExportError, match=r"config\.json .* holds something else"):
+        export_encoder(tmp_path / "run", tmp_path / "run" / "config.onnx")
+    assert (tmp_path / "run" / "config.json").read_text() == before
+
+
+def test_int8_says_how_many_photos_there_were_to_calibrate_on(
+    trained: Path, tmp_path: Path
+) -> None:
+    options = Options(precision=INT8, max_loss=1.0, calibration_photos=2000)
+    small = export_encoder(trained, tmp_path / "int8.onnx", options=options)
+    assert "calibrated on 60 training photos" in Encoder(small.path).metadata["quantisation"]
+
+
+def test_a_calibration_that_fails_leaves_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    from imgsim_edge.export import quantise
+
+    failing = {"Percentile"}
+
+    class FakeQuantiser:
+        def __init__(self, *_: Any) -> None: ...
+
+        def quantise(self, method: str, kept: tuple[str, ...]) -> bytes:
+            if method in failing:
+                raise ValueError("Too many bins for data range")
+            return b"small"
+
+        def shifts(self) -> tuple[tuple[str, float], ...]:
+            return ()
+
+    class FakeJudge:
+        def judge(self, name: str, content: bytes, kept: tuple[str, ...]) -> quantise.Attempt:
+            return quantise.Attempt(name, kept, 5, 1.0, 0.5, 0.0, 0.9, True)
+
+    monkeypatch.setattr(quantise, "_Quantiser", FakeQuantiser)
+    pixels = np.zeros((1, 8, 8, 3), np.uint8)
+    accepted = quantise.to_int8(None, pixels, FakeJudge())  # type: ignore[arg-type]
+    assert accepted.chosen.name == "int8, MinMax"
+    failing.add("MinMax")
+    with pytest.raises(ExportError, match="export without --int8"):
+        quantise.to_int8(None, pixels, FakeJudge())  # type: ignore[arg-type]
 
 
 def test_two_conversions_have_one_digest(exported: Outcome, trained: Path, tmp_path: Path) -> None:
@@ -161,6 +227,7 @@ def test_int8_compares_calibrations_and_tells_what_each_costs(
     assert small.size < 0.5 * exported.size
     assert _int8_weights(onnx.load(small.path)) == 29  # 27 convolutions, 2 dense layers
     evidence = json.loads(small.evidence.read_text())["quantisation"]
+    assert evidence["calibration_photos"] == 16
     assert [set(a) >= {"bytes", "milliseconds", "loss"} for a in evidence["attempts"]] == [True] * 3
 
 

@@ -24,12 +24,14 @@ from imgsim_edge.train.neighbourhoods import (
     direction_loss,
     least_squares,
     likeness_loss,
+    nearest,
     target_vectors,
     teach,
     whitened,
+    whitened_within,
 )
 from imgsim_edge.train.network import build_backbone, part_of
-from imgsim_edge.train.principal import balanced_map, principal_head, unit_rows
+from imgsim_edge.train.principal import principal_components, principal_head, unit_rows
 from imgsim_edge.train.run_folder import GENERAL, open_run
 from imgsim_edge.train.session import Outcome, resume_training, start_training
 from imgsim_edge.train.teacher import Teacher
@@ -37,7 +39,7 @@ from imgsim_edge.train.teacher import Teacher
 SIZE = 32  # pixels
 TINY = general.Plan(
     tune=Lesson(4, 24, 2e-4, decay=1e-4, warm_up=2, average=0.5),
-    copy=Lesson(20, 48, 1e-3),
+    head=Lesson(20, 48, 1e-3, group=16),
     class_epochs=30,
 )
 
@@ -102,19 +104,46 @@ def cosines(vectors: np.ndarray) -> np.ndarray:
     return np.asarray((rows @ rows.T)[np.triu_indices(len(rows), 1)])
 
 
-def test_a_head_starts_as_the_principal_components_and_learns_to_copy_them(
+def test_a_head_starts_as_the_balanced_principal_components(features: np.ndarray) -> None:
+    rows = unit_rows(features)
+    mean, spread, axes = principal_components(rows)
+    wanted = (rows - mean) @ axes[:, :64] * spread[:64] ** -0.25
+    given = np.asarray(principal_head(features, seed=0).predict_on_batch(features))
+    assert (given >= 0).all()
+    assert np.corrcoef(cosines(given - given.mean(axis=0)), cosines(wanted))[0, 1] > 0.7
+
+
+def test_a_head_learns_the_order_among_photos_that_are_near_to_each_other(
     features: np.ndarray,
 ) -> None:
-    wanted = balanced_map(features)
-    np.testing.assert_allclose(np.linalg.norm(wanted, axis=1), 1, rtol=1e-6)
+    wanted = whitened_within(features, np.arange(len(features)) % 40)
+    near = nearest(wanted, 20)
     head = principal_head(features, seed=0)
-    given = np.asarray(head.predict_on_batch(features))
-    assert (given >= 0).all()
-    before = np.corrcoef(cosines(given), cosines(wanted))[0, 1]
-    teach(head, [features], [wanted], Lesson(60, 200, 1e-3), likeness_loss, 0, "copy")
-    after = np.corrcoef(cosines(head.predict_on_batch(features)), cosines(wanted))[0, 1]
-    assert before > 0.7
-    assert after > before
+
+    def local_loss() -> float:
+        given = np.asarray(head.predict_on_batch(features))
+        return float(np.mean([likeness_loss(20)(wanted[own], given[own]) for own in near]))
+
+    before = local_loss()
+    lesson = Lesson(150, 160, 2e-3, group=20)
+    teach(head, [features], [wanted], lesson, likeness_loss(20), 0, "head")
+    assert local_loss() < 0.8 * before
+
+
+def test_whitening_within_classes_shortens_what_differs_there() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(30), 10)
+    between, inside = generator.normal(size=(30, 50))[labels], generator.normal(size=(300, 50))
+    between[:, 25:] = 0
+    inside[:, :25] = 0
+    photos = (between + 2 * inside + 5).astype(np.float32)
+    same = labels[:, None] == labels
+
+    def contrast(vectors: np.ndarray) -> float:
+        likeness = unit_rows(vectors) @ unit_rows(vectors).T
+        return float(likeness[same].mean() - likeness[~same].mean())
+
+    assert contrast(whitened_within(photos, labels)) > 1.2 * contrast(photos - photos.mean(axis=0))
 
 
 def test_whitening_shortens_what_variation_moves(features: np.ndarray) -> None:
@@ -149,8 +178,11 @@ def test_losses_are_zero_for_what_is_wanted_and_two_for_its_opposite() -> None:
     np.testing.assert_allclose(direction_loss(wanted, 3 * wanted), np.zeros(6), atol=1e-5)
     np.testing.assert_allclose(direction_loss(wanted, -wanted), np.full(6, 2), atol=1e-5)
     mirrored, noisy = wanted[:, ::-1].copy(), wanted + wanted[::-1] ** 2
-    np.testing.assert_allclose(likeness_loss(wanted, mirrored), np.zeros(6), atol=1e-4)
-    assert (np.asarray(likeness_loss(wanted, noisy)) > 0.001).all()
+    np.testing.assert_allclose(likeness_loss(6)(wanted, mirrored), np.zeros(6), atol=1e-4)
+    assert (np.asarray(likeness_loss(6)(wanted, noisy)) > 0.001).all()
+    # Photos of two groups are never compared.
+    apart = np.vstack([wanted[:3], -wanted[3:]])
+    np.testing.assert_allclose(likeness_loss(3)(wanted, apart), np.zeros(6), atol=1e-4)
 
 
 def test_a_network_learns_directions_that_no_linear_map_gives(features: np.ndarray) -> None:
@@ -186,6 +218,18 @@ def test_batches_bring_distinct_photos_with_their_targets() -> None:
     assert 20 < views_seen < 80
 
 
+def test_three_groups_of_four_hold_photos_near_to_each_other(features: np.ndarray) -> None:
+    targets = unit_rows(features - features.mean(axis=0)).astype(np.float32)
+    near = nearest(targets, 10)
+    assert all(row in near[row] for row in range(len(near)))
+    numbers = np.arange(len(targets), dtype=np.float32)[:, None]
+    drawn, _ = next(batches([numbers], [targets], Lesson(1, 80, 1e-3, group=10), seed=0))
+    groups = [set(group.astype(int).tolist()) for group in drawn.reshape(8, 10)]
+    assert [len(group) for group in groups] == [10] * 8
+    known = [any(group == set(own.tolist()) for own in near) for group in groups]
+    assert known == [False, True, True, True] * 2
+
+
 def test_it_makes_a_run_whose_embedding_keeps_the_neighbourhoods_of_its_features(
     first_run: Outcome, photos: Path
 ) -> None:
@@ -196,9 +240,10 @@ def test_it_makes_a_run_whose_embedding_keeps_the_neighbourhoods_of_its_features
     assert first_run.metrics is not None
     classifier = load_model(first_run.run.classifier_path)
     pixels = np.stack([load_photo(file, SIZE).pixels for file in sorted(photos.rglob("*.jpg"))])
-    wanted = balanced_map(part_of(classifier, "features").predict_on_batch(pixels))
+    wanted = np.asarray(part_of(classifier, "features").predict_on_batch(pixels))
     given = np.asarray(part_of(classifier, "embedding").predict_on_batch(pixels))
-    assert np.corrcoef(cosines(given - given.mean(axis=0)), cosines(wanted))[0, 1] > 0.5
+    centred = [vectors - vectors.mean(axis=0) for vectors in (given, wanted)]
+    assert np.corrcoef(*map(cosines, centred))[0, 1] > 0.5
     assert classifier.get_layer("embedding").output.shape[1] == 64
     assert classifier.output_shape[1] == 4
     with pytest.raises(RunError, match="start it again"):

@@ -1,7 +1,7 @@
 """The general recipe: an encoder for photos of any kind, not only of the classes trained on.
 
-A classifier's last layers keep what tells its own classes apart and forget the rest. Here no label
-touches the 64 numbers; the network learns to see what wider features see:
+A classifier's last layers keep what tells its own classes apart and forget the rest. Here the
+network learns to see what wider features see, and its 64 numbers to keep the neighbourhoods:
 
 1. Each training photo is seen as it is and varied. Kept are its pixels, the pooled features of the
    network as it starts, and the features of its teachers, if there are any.
@@ -9,8 +9,10 @@ touches the 64 numbers; the network learns to see what wider features see:
    of their first principal components.
 3. A linear layer on the pooled features starts as the least squares map to the target, and the
    whole network learns with it. Batch norm keeps its statistics and weights.
-4. The head of the encoder learns to copy the balanced principal components of the trained
-   network's features: a head trained on known photos moves away from what unknown ones need.
+4. The head of the encoder starts as the balanced principal components of the trained network's
+   features. It learns to keep the order of these features' cosines, mostly among photos that are
+   near to each other, where 64 numbers lose most. The features are whitened by how photos of one
+   class differ; that is all that labels decide.
 5. The classes' layer is fitted to the 64 numbers, as the run's classifier.
 
 Stages 1 and 3 take nearly all of the time. Nothing is kept of a run that is stopped.
@@ -40,6 +42,7 @@ from .neighbourhoods import (
     likeness_loss,
     target_vectors,
     teach,
+    whitened_within,
 )
 from .network import (
     EMBEDDING_UNITS,
@@ -50,14 +53,14 @@ from .network import (
     loss_and_accuracy,
     output_units,
 )
-from .principal import balanced_map, fold_components, principal_head
+from .principal import fold_components, principal_head
 from .progress import Progress, say
 from .run_folder import HISTORY, Run, write_csv
 from .teacher import Teacher
 from .views import BATCH, views
 
 TUNE = Lesson(1400, 128, 1.5e-4, decay=1e-4, warm_up=30, average=0.99)
-COPY = Lesson(300, 512, 1e-3)
+HEAD_LESSON = Lesson(2000, 480, 2e-3, decay=1e-2, group=40)
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,13 @@ class Plan:
     Attributes:
         variations: of each photo.
         tune: the lesson of the whole network.
-        copy: of the head.
+        head: of the head.
         class_epochs: of the classes' layer.
     """
 
     variations: int = 1
     tune: Lesson = TUNE
-    copy: Lesson = COPY
+    head: Lesson = HEAD_LESSON
     class_epochs: int = 15
 
 
@@ -147,9 +150,10 @@ class GeneralTrainer:
 
         tuned = self._features(seen[0].pixels)
         head = principal_head(tuned, seed)
-        wanted = [np.asarray(balanced_map(tuned), np.float32)]
-        loss = teach(head, [tuned], wanted, plan.copy, likeness_loss, seed, "head")
-        say(f"head: {plan.copy.steps} steps, loss {loss:.4f}")
+        wanted = whitened_within(tuned, self._task.labels[self._task.split.train])
+        kept_order = likeness_loss(plan.head.group)
+        loss = teach(head, [tuned], [wanted], plan.head, kept_order, seed, "head")
+        say(f"head: {plan.head.steps} steps, loss {loss:.4f}")
         return self._classifier(head, tuned)
 
     def raw_test_features(self) -> Floats:

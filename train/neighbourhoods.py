@@ -22,6 +22,7 @@ from .progress import Progress
 TARGET_COMPONENTS = 256  # principal components of the targets that are taught
 
 _RIDGE = 0.03  # of the mean variance of a feature: what damps the least squares
+_BLOCK = 1024  # rows compared at once
 
 Floats = NDArray[Any]
 Loss = Callable[[Any, Any], Any]  # (wanted, given), both (batch, d) → (batch,)
@@ -38,6 +39,8 @@ class Lesson:
         decay: of the weights, by AdamW.
         warm_up: steps in which the rate rises.
         average: momentum of the averaged weights, which count in the end; 0 for none.
+        group: photos that are compared with each other; 0 for all of a batch. Of the groups of a
+            batch, every fourth is drawn at random, the others are photos near to each other.
     """
 
     steps: int
@@ -46,6 +49,7 @@ class Lesson:
     decay: float = 0.0
     warm_up: int = 0
     average: float = 0.0
+    group: int = 0
 
 
 def whitened(views: Sequence[Floats]) -> list[Floats]:
@@ -59,16 +63,33 @@ def whitened(views: Sequence[Floats]) -> list[Floats]:
     """
     rows = [unit_rows(view.astype(np.float32)) for view in views]
     middle = rows[0].mean(axis=0)
-    size = middle.size
-    scatter = np.zeros((size, size))
+    scatter = np.zeros((middle.size, middle.size))
     for varied in rows[1:]:
         moved = varied - rows[0]
         scatter += moved.T @ moved
-    if (trace := np.trace(scatter)) > 0:
-        scatter *= size / trace
-    values, axes = np.linalg.eigh(scatter + np.eye(size))
-    projection = (axes / np.sqrt(values)).astype(np.float32)
+    projection = _whitening(scatter)
     return [unit_rows((own - middle) @ projection) for own in rows]
+
+
+def whitened_within(features: Floats, labels: NDArray[np.intp]) -> Floats:
+    """Shorten the directions of features in which photos of one class differ.
+
+    Every class counts the same, so that one large folder of unsorted photos decides nothing.
+
+    Args:
+        features: float, shape = (photos, d).
+        labels: shape = (photos,), the class of each.
+
+    Returns:
+        float32, of the same shape, rows of length 1.
+    """
+    rows = unit_rows(features.astype(np.float32))
+    _, own, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    means = np.zeros((len(counts), rows.shape[1]))
+    np.add.at(means, own, rows)
+    inside = (rows - (means / counts[:, None])[own]) / np.sqrt(np.maximum(counts - 1, 1))[own, None]
+    projection = _whitening(inside.T @ inside)
+    return np.asarray(unit_rows((rows - rows.mean(axis=0)) @ projection), np.float32)
 
 
 def target_vectors(features: Sequence[Sequence[Floats]]) -> list[Floats]:
@@ -121,57 +142,81 @@ def direction_loss(wanted: Any, given: Any) -> Any:
     return 1.0 - ops.sum(_unit(wanted) * _unit(given), axis=1)
 
 
-def likeness_loss(wanted: Any, given: Any) -> Any:
-    """Tell how far a batch's cosines are from those that they should follow.
+def likeness_loss(group: int) -> Loss:
+    """Build a loss that tells how far cosines within groups are from those that they should follow.
 
     One minus the correlation of each photo's cosines with the wanted ones (after "Correlation
     Congruence for Knowledge Distillation", Peng et al. 2019), so the two may be of any length,
     offset and dimension.
 
     Args:
-        wanted: tensor, shape = (batch, d).
-        given: tensor, shape = (batch, any).
+        group: photos in a group; the rows of a batch are its groups, one after the other.
 
     Returns:
-        shape = (batch,), 0 to 2.
+        (wanted, given), tensors of shapes (batch, d) and (batch, any) → shape = (batch,), 0 to 2.
     """
     ops = import_keras().ops
-    one, other = _unit(given), _unit(wanted)
-    others = 1.0 - ops.eye(ops.shape(one)[0])
-    count = ops.sum(others, axis=1, keepdims=True)
+    others = 1.0 - np.eye(group, dtype=np.float32)
 
-    def centred_cosines(unit: Any) -> Any:
-        values = ops.matmul(unit, ops.transpose(unit))
-        mean = ops.sum(values * others, axis=1, keepdims=True) / count
-        return (values - mean) * others
+    def centred_cosines(vectors: Any) -> Any:
+        unit = ops.reshape(_unit(vectors), (-1, group, vectors.shape[-1]))
+        cosines = ops.matmul(unit, ops.transpose(unit, (0, 2, 1)))
+        mean = ops.sum(cosines * others, axis=2, keepdims=True) / (group - 1)
+        return (cosines - mean) * others
 
-    one, other = centred_cosines(one), centred_cosines(other)
-    lengths = ops.norm(one, axis=1) * ops.norm(other, axis=1)
-    return 1.0 - ops.sum(one * other, axis=1) / (lengths + 1e-6)
+    def loss(wanted: Any, given: Any) -> Any:
+        one, other = centred_cosines(given), centred_cosines(wanted)
+        lengths = ops.norm(one, axis=2) * ops.norm(other, axis=2)
+        return ops.reshape(1.0 - ops.sum(one * other, axis=2) / (lengths + 1e-6), (-1,))
+
+    return loss
+
+
+def nearest(vectors: Floats, count: int) -> NDArray[np.intp]:
+    """Find the rows nearest to each unit row, itself among them.
+
+    Returns:
+        shape = (rows, count); in no order.
+    """
+    found = np.empty((len(vectors), count), np.intp)
+    for start in range(0, len(vectors), _BLOCK):
+        cosines = vectors[start : start + _BLOCK] @ vectors.T
+        found[start : start + _BLOCK] = np.argpartition(-cosines, count - 1)[:, :count]
+    return found
 
 
 def batches(
     inputs: Sequence[Floats], targets: Sequence[Floats], lesson: Lesson, seed: int
 ) -> Iterator[tuple[Floats, NDArray[np.float32]]]:
-    """Draw the batches of a lesson: distinct photos, each in a view drawn at random.
+    """Draw the batches of a lesson: each photo in a view drawn at random, none twice in a group.
 
     Args:
         inputs: of each view, shape = (photos, …). Pixels, uint8 of shape = (photos, height, width,
             channels), are mirrored at random.
-        targets: of each view, float32, shape = (photos, d).
-        lesson: how many batches, of how many photos.
+        targets: of each view, float32, shape = (photos, d); of length 1 where groups are drawn.
+        lesson: how many batches, of how many photos, in which groups.
         seed: of all that is drawn.
     """
     count = len(targets[0])
     size = min(lesson.batch, count)
+    near = nearest(targets[0], lesson.group) if lesson.group else None
+
+    def choose(generator: np.random.Generator) -> NDArray[np.intp]:
+        if near is None:
+            chosen = generator.choice(count, size, replace=False)
+            return np.sort(chosen)  # in the order of the disk
+        groups = [near[row] for row in generator.integers(count, size=lesson.batch // lesson.group)]
+        for position in range(0, len(groups), 4):
+            groups[position] = generator.choice(count, lesson.group, replace=False)
+        return np.concatenate(groups)
 
     def draw(step: int) -> tuple[Floats, NDArray[np.float32]]:
         generator = np.random.default_rng((seed, step))
-        chosen = np.sort(generator.choice(count, size, replace=False))  # in the order of the disk
-        view = generator.integers(len(inputs), size=size)
+        chosen = choose(generator)
+        view = generator.integers(len(inputs), size=len(chosen))
         own = np.stack([inputs[v][i] for v, i in zip(view, chosen, strict=True)])
         if own.ndim == 4:
-            mirrored = generator.random(size) < 0.5
+            mirrored = generator.random(len(chosen)) < 0.5
             own[mirrored] = own[mirrored][:, :, ::-1]
         return own, np.stack([targets[v][i] for v, i in zip(view, chosen, strict=True)])
 
@@ -232,6 +277,15 @@ def teach(
     if lesson.average > 0:
         optimizer.finalize_variable_values(model.trainable_variables)
     return float(np.mean(losses[-max(1, lesson.steps // 10) :]))
+
+
+def _whitening(scatter: Floats) -> NDArray[np.float32]:
+    """Give the map that shortens directions by the scatter in them, those without it not at all."""
+    size = len(scatter)
+    if (trace := np.trace(scatter)) > 0:
+        scatter = scatter * (size / trace)
+    values, axes = np.linalg.eigh(scatter + np.eye(size))
+    return np.asarray(axes / np.sqrt(values), np.float32)
 
 
 def _unit(vectors: Any) -> Any:

@@ -72,21 +72,6 @@ def principal_head(features: Floats, seed: int) -> Any:
     return head
 
 
-def balanced_map(features: Floats) -> Floats:
-    """Map features to 64 balanced principal components, of unit length and signed.
-
-    Args:
-        features: float, shape = (photos, d), d at least 64.
-
-    Returns:
-        float, shape = (photos, 64), rows of length 1.
-    """
-    rows = unit_rows(features)
-    mean, values, axes = principal_components(rows)
-    powers = values[:EMBEDDING_UNITS] ** -0.25
-    return unit_rows((rows - mean) @ axes[:, :EMBEDDING_UNITS] * powers)
-
-
 def fold_components(head: Any) -> list[tuple[str, list[Floats]]]:
     """Multiply the fixed first layer of a head into its hidden layer.
 
