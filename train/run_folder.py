@@ -325,7 +325,7 @@ def _settings(content: Mapping[str, Any]) -> Settings:
         TypeError: a value is of another type than its default.
     """
     defaults = {field.name: field.default for field in fields(Settings)}
-    own = {}
+    own: dict[str, Any] = {}
     for name, value in content.items():
         if name not in defaults:
             continue
