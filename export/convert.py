@@ -84,9 +84,7 @@ def convert(cut: Any) -> Any:
     # It logs tracebacks of optimisations that it then goes without.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     converted, _ = tf2onnx.convert.from_function(encode, input_signature=signature, opset=OPSET)
-    folded = _fold(converted)
-    _pool_where_channels_are_first(folded)
-    return normalise(folded)
+    return normalise(_fold(converted))
 
 
 def normalise(model: Any) -> Any:
@@ -107,31 +105,6 @@ def normalise(model: Any) -> Any:
         value.type.tensor_type.shape.dim[0].dim_param = BATCH_AXIS
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def _pool_where_channels_are_first(model: Any) -> None:
-    """Take a global mean before the transpose that puts the channels last, in place.
-
-    tf2onnx leaves that transpose behind the convolutions of MobileNet v3.
-    """
-    nodes = model.graph.node
-    turned = {
-        node.output[0]: node
-        for node in nodes
-        if node.op_type == "Transpose" and list(node.attribute[0].ints) == [0, 2, 3, 1]
-    }
-    for node in nodes:
-        if node.op_type != "ReduceMean" or node.input[0] not in turned:
-            continue
-        (axes,) = (one for one in node.attribute if one.name == "axes")
-        dropped = any(one.name == "keepdims" and one.i == 0 for one in node.attribute)
-        if dropped and list(axes.ints) == [1, 2]:
-            axes.ints[:] = [2, 3]
-            node.input[0] = turned[node.input[0]].input[0]
-    used = {name for node in nodes for name in node.input} | {o.name for o in model.graph.output}
-    for node in turned.values():
-        if node.output[0] not in used:
-            nodes.remove(node)
 
 
 def _fold(model: Any) -> Any:

@@ -25,7 +25,7 @@ from imgsim_edge.infer.encoder import Encoder
 from imgsim_edge.train.backend import import_keras
 from imgsim_edge.train.checkpoint import load_model
 from imgsim_edge.train.errors import DataError, RunError
-from imgsim_edge.train.network import BACKBONES, build_backbone, build_head, join
+from imgsim_edge.train.network import BACKBONES, MOBILENET, build_backbone, build_head, join
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +58,18 @@ def test_the_graph_looks_like_mobilenet(exported: Outcome) -> None:
     assert not operators.keys() & {"BatchNormalization", "Pad", "Reshape", "Identity"}
 
 
-@pytest.mark.parametrize("backbone", sorted(BACKBONES))
-def test_every_backbone_converts_to_what_keras_computes(
+@pytest.mark.parametrize("backbone", sorted(set(BACKBONES) - {MOBILENET}))
+def test_the_other_backbones_convert_to_what_keras_computes(
     backbone: str, labelled: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    import_keras().utils.set_random_seed(0)
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
     network = build_backbone(backbone, 1.0, 64, "none")
-    cut = cut_classifier(join(network, build_head(network.output_shape[1], 3)))
+    joined = join(network, build_head(network.output_shape[1], 3))
+    cut = cut_classifier(keras.Model.from_config(joined.get_config()))
     capfd.readouterr()
     model = convert(cut)
     assert "Traceback" not in capfd.readouterr().err
-    assert sum(node.op_type == "Transpose" for node in model.graph.node) == 1
     pixels = _pixels(labelled)
     require_parity(compare(keras_vectors(cut, pixels), _vectors(model, pixels)), backbone)
 

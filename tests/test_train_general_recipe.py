@@ -178,11 +178,11 @@ def test_losses_are_zero_for_what_is_wanted_and_two_for_its_opposite() -> None:
     np.testing.assert_allclose(direction_loss(wanted, 3 * wanted), np.zeros(6), atol=1e-5)
     np.testing.assert_allclose(direction_loss(wanted, -wanted), np.full(6, 2), atol=1e-5)
     mirrored, noisy = wanted[:, ::-1].copy(), wanted + wanted[::-1] ** 2
-    np.testing.assert_allclose(likeness_loss(6)(wanted, mirrored), np.zeros(6), atol=1e-4)
-    assert (np.asarray(likeness_loss(6)(wanted, noisy)) > 0.001).all()
+    np.testing.assert_allclose(likeness_loss(6)(wanted, mirrored), np.zeros(6), atol=1e-3)
+    assert (np.asarray(likeness_loss(6)(wanted, noisy)) > 0.01).all()
     # Photos of two groups are never compared.
     apart = np.vstack([wanted[:3], -wanted[3:]])
-    np.testing.assert_allclose(likeness_loss(3)(wanted, apart), np.zeros(6), atol=1e-4)
+    np.testing.assert_allclose(likeness_loss(3)(wanted, apart), np.zeros(6), atol=1e-3)
 
 
 def test_a_network_learns_directions_that_no_linear_map_gives(features: np.ndarray) -> None:
