@@ -59,7 +59,7 @@ from .run_folder import HISTORY, Run, write_csv
 from .teacher import Teacher
 from .views import BATCH, views
 
-TUNE = Lesson(1400, 128, 1.5e-4, decay=1e-4, warm_up=30, average=0.99)
+TUNE = Lesson(350, 128, 1.5e-4, decay=1e-4, warm_up=30, average=0.99)
 HEAD_LESSON = Lesson(2000, 480, 2e-3, decay=1e-2, group=40)
 
 
