@@ -5,7 +5,8 @@ Conventions, since the literature has several:
 - The class of a photo is the truth: the other photos of its class are relevant, nothing else is. A
   photo that is alone in its class has nothing to find: it is no query (it stays among the others).
 - Scores are cosines, rounded to about a millionth (``SCORE_STEPS``), because the last digits of a
-  dot product depend on where in memory a vector lies. Photos with equal scores share a rank.
+  dot product depend on where in memory a vector lies. They are computed in double precision, so that
+  two copies of a vector do not end on either side of a step. Photos with equal scores share a rank.
 - Average precision with ties is scikit-learn's ``average_precision_score``: photos that share a
   rank are taken in together, without interpolation. The other measures are the expected value over
   all orders of the photos that share a rank (McSherry & Najork, "Computing Information Retrieval
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 PRECISION_AT = (1, 10)
 RECALL_AT = (10, 100)
 SCORE_STEPS = 1 << 20  # scores that one unit of cosine is divided into
-BLOCK_SCORES = 1 << 22  # scores in memory at once (16 MiB)
+BLOCK_SCORES = 1 << 22  # scores in memory at once (32 MiB)
 RESAMPLES = 1000  # of the bootstrap
 CONFIDENCE = 0.95
 _RESAMPLED_AT_ONCE = 1 << 20  # drawn queries in memory at once
@@ -163,17 +164,17 @@ def estimate(
     }
 
 
-def _units(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    exact = np.asarray(vectors, dtype=np.float32)
+def _units(vectors: NDArray[Any]) -> Floats:
+    exact = np.asarray(vectors, dtype=np.float64)
     if exact.ndim != 2 or not np.isfinite(exact).all():
         raise ValueError(f"need finite vectors of shape (n, dimension), got shape {exact.shape}")
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    units: NDArray[np.float32] = np.zeros_like(exact)
+    units: Floats = np.zeros_like(exact)
     np.divide(exact, lengths, out=units, where=lengths > 0)
     return units
 
 
-def _steps(queries: NDArray[np.float32], units: NDArray[np.float32]) -> NDArray[np.int32]:
+def _steps(queries: Floats, units: Floats) -> NDArray[np.int32]:
     """Score queries against all: int32, shape = (q, n), the smaller the more similar."""
     scores = queries @ units.T
     scores *= -SCORE_STEPS
