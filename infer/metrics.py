@@ -5,8 +5,8 @@ Conventions, since the literature has several:
 - The class of a photo is the truth: the other photos of its class are relevant, nothing else is. A
   photo that is alone in its class has nothing to find: it is no query (it stays among the others).
 - Scores are cosines, rounded to about a millionth (``SCORE_STEPS``), because the last digits of a
-  dot product depend on where in memory a vector lies. They are computed in double precision, so that
-  two copies of a vector do not end on either side of a step. Photos with equal scores share a rank.
+  dot product depend on where in memory a vector lies, and computed in double precision, so that
+  copies of one vector do not end on either side of a step. Photos with equal scores share a rank.
 - Average precision with ties is scikit-learn's ``average_precision_score``: photos that share a
   rank are taken in together, without interpolation. The other measures are the expected value over
   all orders of the photos that share a rank (McSherry & Najork, "Computing Information Retrieval
