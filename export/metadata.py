@@ -63,6 +63,7 @@ def stamp(model: Any, metadata: Mapping[str, str]) -> bytes:
     model.producer_name, model.producer_version = PRODUCER, version(PRODUCER)
     digest = graph_digest(model.SerializeToString())  # metadata is no part of it
     for key, value in sorted({**metadata, "digest": digest}.items()):
-        model.metadata_props.add(key=key, value=value)
+        # Names of folders need not be valid UTF-8, and protobuf takes nothing else.
+        model.metadata_props.add(key=key, value=value.encode("utf-8", "replace").decode())
     content: bytes = model.SerializeToString()
     return content

@@ -14,6 +14,7 @@ import pytest
 from conftest import Run
 from imgsim_edge.export.convert import convert, cut_classifier
 from imgsim_edge.export.errors import ExportError
+from imgsim_edge.export.metadata import stamp
 from imgsim_edge.export.parity import (
     compare,
     keras_vectors,
@@ -93,6 +94,11 @@ def test_the_metadata_say_where_it_comes_from(exported: Outcome, labelled: Path)
     assert told["preprocessing"].startswith("upright sRGB; squash to a square, Lanczos")
     assert str(labelled.parent) not in str(told)
     assert encoder.background is not None
+
+
+def test_class_names_that_are_no_utf8_are_written_as_far_as_they_can(exported: Outcome) -> None:
+    told = onnx.load_from_string(stamp(onnx.load(exported.path), {"classes": "caf\udce9"}))
+    assert {one.key: one.value for one in told.metadata_props}["classes"] == "caf?"
 
 
 def test_the_evidence_lies_beside_it(exported: Outcome) -> None:

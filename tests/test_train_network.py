@@ -91,6 +91,8 @@ def test_weights_from_a_file_are_those_of_the_backbone(tmp_path: Path) -> None:
 def test_weights_that_cannot_be_had_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such file"):
         build_backbone("mobilenet", 1.0, 224, str(tmp_path / "gone.h5"))
+    with pytest.raises(WeightsError, match="no such file"):
+        build_backbone("mobilenet", 0.25, 32, "n" * 300)
     with pytest.raises(WeightsError, match=r"widths 0\.25, 0\.5, 0\.75, 1"):
         build_backbone("mobilenet", 0.3, 224, "imagenet")
     with pytest.raises(WeightsError, match="image sizes of 128, 160, 192, 224"):

@@ -59,7 +59,7 @@ def train_command(
         RecipeName,
         typer.Option(
             help="plain: tell the classes of the data apart. general: find similar photos of any "
-            "kind; its embedding does not depend on the labels."
+            "kind; labels decide only how photos of one class may differ."
         ),
     ] = _RECIPE,
     teacher: Annotated[

@@ -7,6 +7,7 @@ network, so that it takes pixels from 0 to 255 as :func:`imgsim_edge.infer.load_
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -197,7 +198,7 @@ def _check_imagenet(name: str, kind: Backbone, width: float, image_size: int) ->
 
 
 def _load_weights(model: Any, path: Path, wanted: str) -> None:
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - no error for a name that none can have
         raise WeightsError(f"no such file of weights: {path}")
     try:
         model.load_weights(path)
