@@ -57,7 +57,7 @@ from .principal import fold_components, principal_head
 from .progress import Progress, say
 from .run_folder import HISTORY, Run, write_csv
 from .teacher import Teacher
-from .views import BATCH, views
+from .views import views
 
 TUNE = Lesson(350, 128, 1.5e-4, decay=1e-4, warm_up=30, average=0.99)
 HEAD_LESSON = Lesson(2000, 480, 2e-3, decay=1e-2, group=40)
@@ -148,7 +148,7 @@ class GeneralTrainer:
         loss = teach(pupil, pixels, targets, plan.tune, direction_loss, seed, "network")
         say(f"network: {plan.tune.steps} steps, loss {loss:.4f}")
 
-        tuned = self._features(seen[0].pixels)
+        tuned = self.predict(self._backbone, self._task.split.train, "trained features")
         head = principal_head(tuned, seed)
         wanted = whitened_within(tuned, self._task.labels[self._task.split.train])
         kept_order = likeness_loss(plan.head.group)
@@ -218,12 +218,6 @@ class GeneralTrainer:
         pupil = keras.Model(self._backbone.input, last(self._backbone.output))
         last.set_weights(linear)
         return pupil
-
-    def _features(self, pixels: Pixels) -> Floats:
-        starts = range(0, len(pixels), BATCH)
-        return np.concatenate(
-            [np.asarray(self._backbone.predict_on_batch(pixels[a : a + BATCH])) for a in starts]
-        )
 
     def _classifier(self, head: Any, tuned: Floats) -> Any:
         """Join the trained parts, and fit the classes' layer to the embeddings."""
