@@ -116,7 +116,7 @@ def test_a_head_starts_as_the_balanced_principal_components(features: np.ndarray
 def test_a_head_learns_the_order_among_photos_that_are_near_to_each_other(
     features: np.ndarray,
 ) -> None:
-    wanted = whitened_within(features, np.arange(len(features)) % 40)
+    (wanted,) = whitened_within([features], np.arange(len(features)) % 40)
     near = nearest(wanted, 20)
     head = principal_head(features, seed=0)
 
@@ -143,7 +143,12 @@ def test_whitening_within_classes_shortens_what_differs_there() -> None:
         likeness = unit_rows(vectors) @ unit_rows(vectors).T
         return float(likeness[same].mean() - likeness[~same].mean())
 
-    assert contrast(whitened_within(photos, labels)) > 1.2 * contrast(photos - photos.mean(axis=0))
+    varied = photos[::-1]
+    own, moved = whitened_within([photos, varied], labels)
+    assert contrast(own) > 1.2 * contrast(photos - photos.mean(axis=0))
+    np.testing.assert_allclose(
+        moved, own[::-1], atol=1e-6
+    )  # by what the first view says, not their own
 
 
 def test_whitening_shortens_what_variation_moves(features: np.ndarray) -> None:
@@ -218,16 +223,28 @@ def test_batches_bring_distinct_photos_with_their_targets() -> None:
     assert 20 < views_seen < 80
 
 
-def test_three_groups_of_four_hold_photos_near_to_each_other(features: np.ndarray) -> None:
-    targets = unit_rows(features - features.mean(axis=0)).astype(np.float32)
-    near = nearest(targets, 10)
-    assert all(row in near[row] for row in range(len(near)))
-    numbers = np.arange(len(targets), dtype=np.float32)[:, None]
-    drawn, _ = next(batches([numbers], [targets], Lesson(1, 80, 1e-3, group=10), seed=0))
-    groups = [set(group.astype(int).tolist()) for group in drawn.reshape(8, 10)]
-    assert [len(group) for group in groups] == [10] * 8
-    known = [any(group == set(own.tolist()) for own in near) for group in groups]
-    assert known == [False, True, True, True] * 2
+def test_three_groups_of_four_hold_photos_near_to_each_other_in_one_view(
+    features: np.ndarray,
+) -> None:
+    plain = unit_rows(features - features.mean(axis=0)).astype(np.float32)
+    targets = [plain, plain[::-1].copy()]
+    near = [nearest(own, 10) for own in targets]
+    assert all(row in own[row] for own in near for row in range(len(plain)))
+    numbers = np.arange(len(plain), dtype=np.float32)[:, None]
+    inputs, lesson = [numbers, numbers + 1000], Lesson(10, 80, 1e-3, group=10)
+    seen = set()
+    for drawn, wanted in batches(inputs, targets, lesson, seed=0):
+        views, photos = np.divmod(drawn.astype(int).reshape(8, 10), 1000)
+        assert (views == views[:, :1]).all()
+        np.testing.assert_array_equal(wanted.reshape(8, 10, -1), np.stack(targets)[views, photos])
+        assert [len(set(group)) for group in photos.tolist()] == [10] * 8
+        known = [
+            any(set(group) == set(own) for own in near[view].tolist())
+            for view, group in zip(views[:, 0], photos.tolist(), strict=True)
+        ]
+        assert known == [False, True, True, True] * 2
+        seen |= set(views[:, 0].tolist())
+    assert seen == {0, 1}
 
 
 def test_it_makes_a_run_whose_embedding_keeps_the_neighbourhoods_of_its_features(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..infer.photo import Pixels
 from .augment import Augmenter
 from .backend import import_keras
 from .checkpoint import HEAD, TUNE, Checkpoints
@@ -148,7 +149,7 @@ class Trainer:
         Returns:
             float32, shape = (photos, outputs).
         """
-        return predict(model, self._task.store, indices, title)
+        return predict(model, self._task.store.read, indices, title)
 
     # The two phases ------------------------------------------------------------------------------
 
@@ -301,13 +302,18 @@ class Trainer:
         )
 
 
-def predict(model: Any, store: PixelStore, indices: NDArray[np.intp], title: str) -> Floats:
+def predict(
+    model: Any,
+    read: Callable[[NDArray[np.intp]], Pixels],
+    indices: NDArray[np.intp],
+    title: str,
+) -> Floats:
     """Run photos through a model, unvaried.
 
     Args:
         model: a Keras model, pixels → (batch, outputs).
-        store: of the photos.
-        indices: of those that are run.
+        read: gives the pixels of some photos, uint8, shape = (photos, size, size, 3).
+        indices: of the photos that are run.
         title: of the line that shows how far it is.
 
     Returns:
@@ -317,7 +323,7 @@ def predict(model: Any, store: PixelStore, indices: NDArray[np.intp], title: str
     parts = []
     model.jit_compile = False  # XLA would compile longer than a small data set takes
     for at in range(0, len(indices), PREDICT_BATCH):
-        pixels = store.read(indices[at : at + PREDICT_BATCH])
+        pixels = read(indices[at : at + PREDICT_BATCH])
         parts.append(np.asarray(model.predict_on_batch(pixels)))
         progress.update(at + len(pixels))
     progress.close()

@@ -10,9 +10,9 @@ network learns to see what wider features see, and its 64 numbers to keep the ne
 3. A linear layer on the pooled features starts as the least squares map to the target, and the
    whole network learns with it. Batch norm keeps its statistics and weights.
 4. The head of the encoder starts as the balanced principal components of the trained network's
-   features. It learns to keep the order of these features' cosines, mostly among photos that are
-   near to each other, where 64 numbers lose most. The features are whitened by how photos of one
-   class differ; that is all that labels decide.
+   features. It learns to keep the order of these features' cosines, in each view by itself, mostly
+   among photos that are near to each other, where 64 numbers lose most. The features are whitened
+   by how photos of one class differ; that is all that labels decide.
 5. The classes' layer is fitted to the 64 numbers, as the run's classifier.
 
 Stages 1 and 3 take nearly all of the time. Nothing is kept of a run that is stopped.
@@ -60,7 +60,7 @@ from .teacher import Teacher
 from .views import views
 
 TUNE = Lesson(350, 128, 1.5e-4, decay=1e-4, warm_up=30, average=0.99)
-HEAD_LESSON = Lesson(2000, 480, 2e-3, decay=1e-2, group=40)
+HEAD_LESSON = Lesson(4000, 480, 2e-3, decay=1e-2, group=40)
 
 
 @dataclass(frozen=True)
@@ -148,13 +148,17 @@ class GeneralTrainer:
         loss = teach(pupil, pixels, targets, plan.tune, direction_loss, seed, "network")
         say(f"network: {plan.tune.steps} steps, loss {loss:.4f}")
 
-        tuned = self.predict(self._backbone, self._task.split.train, "trained features")
-        head = principal_head(tuned, seed)
+        everyone = np.arange(len(self._paths))
+        tuned = [
+            predict(self._backbone, own.__getitem__, everyone, f"trained features, view {number}")
+            for number, own in enumerate(pixels, 1)
+        ]
+        head = principal_head(tuned[0], seed)
         wanted = whitened_within(tuned, self._task.labels[self._task.split.train])
         kept_order = likeness_loss(plan.head.group)
-        loss = teach(head, [tuned], [wanted], plan.head, kept_order, seed, "head")
+        loss = teach(head, tuned, wanted, plan.head, kept_order, seed, "head")
         say(f"head: {plan.head.steps} steps, loss {loss:.4f}")
-        return self._classifier(head, tuned)
+        return self._classifier(head, tuned[0])
 
     def raw_test_features(self) -> Floats:
         """Give the features of the test part before training.
@@ -174,7 +178,7 @@ class GeneralTrainer:
         Returns:
             float32, shape = (photos, outputs).
         """
-        return predict(model, self._task.store, indices, title)
+        return predict(model, self._task.store.read, indices, title)
 
     # Stages --------------------------------------------------------------------------------------
 

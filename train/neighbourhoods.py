@@ -39,8 +39,9 @@ class Lesson:
         decay: of the weights, by AdamW.
         warm_up: steps in which the rate rises.
         average: momentum of the averaged weights, which count in the end; 0 for none.
-        group: photos that are compared with each other; 0 for all of a batch. Of the groups of a
-            batch, every fourth is drawn at random, the others are photos near to each other.
+        group: photos that are compared with each other, all in one view; 0 for no groups. Of the
+            groups of a batch, every fourth is drawn at random, the others are photos near to each
+            other.
     """
 
     steps: int
@@ -71,25 +72,27 @@ def whitened(views: Sequence[Floats]) -> list[Floats]:
     return [unit_rows((own - middle) @ projection) for own in rows]
 
 
-def whitened_within(features: Floats, labels: NDArray[np.intp]) -> Floats:
+def whitened_within(views: Sequence[Floats], labels: NDArray[np.intp]) -> list[Floats]:
     """Shorten the directions of features in which photos of one class differ.
 
     Every class counts the same, so that one large folder of unsorted photos decides nothing.
 
     Args:
-        features: float, shape = (photos, d).
+        views: float, each of shape = (photos, d): of the photos as they are, which alone say what
+            differs, then of variations.
         labels: shape = (photos,), the class of each.
 
     Returns:
-        float32, of the same shape, rows of length 1.
+        as many arrays of the same shape, float32, rows of length 1.
     """
-    rows = unit_rows(features.astype(np.float32))
+    rows = [unit_rows(view.astype(np.float32)) for view in views]
     _, own, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    means = np.zeros((len(counts), rows.shape[1]))
-    np.add.at(means, own, rows)
-    inside = (rows - (means / counts[:, None])[own]) / np.sqrt(np.maximum(counts - 1, 1))[own, None]
-    projection = _whitening(inside.T @ inside)
-    return np.asarray(unit_rows((rows - rows.mean(axis=0)) @ projection), np.float32)
+    means = np.zeros((len(counts), rows[0].shape[1]))
+    np.add.at(means, own, rows[0])
+    differences = rows[0] - (means / counts[:, None])[own]
+    differences /= np.sqrt(np.maximum(counts - 1, 1))[own, None]
+    middle, projection = rows[0].mean(axis=0), _whitening(differences.T @ differences)
+    return [np.asarray(unit_rows((view - middle) @ projection), np.float32) for view in rows]
 
 
 def target_vectors(features: Sequence[Sequence[Floats]]) -> list[Floats]:
@@ -188,7 +191,9 @@ def nearest(vectors: Floats, count: int) -> NDArray[np.intp]:
 def batches(
     inputs: Sequence[Floats], targets: Sequence[Floats], lesson: Lesson, seed: int
 ) -> Iterator[tuple[Floats, NDArray[np.float32]]]:
-    """Draw the batches of a lesson: each photo in a view drawn at random, none twice in a group.
+    """Draw the batches of a lesson: each photo, or each group, in a view drawn at random.
+
+    No photo is twice in a group, nor in a batch without groups.
 
     Args:
         inputs: of each view, shape = (photos, …). Pixels, uint8 of shape = (photos, height, width,
@@ -199,21 +204,22 @@ def batches(
     """
     count = len(targets[0])
     size = min(lesson.batch, count)
-    near = nearest(targets[0], lesson.group) if lesson.group else None
+    near = [nearest(own, lesson.group) for own in targets] if lesson.group else []
 
-    def choose(generator: np.random.Generator) -> NDArray[np.intp]:
-        if near is None:
-            chosen = generator.choice(count, size, replace=False)
-            return np.sort(chosen)  # in the order of the disk
-        groups = [near[row] for row in generator.integers(count, size=lesson.batch // lesson.group)]
+    def choose(generator: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        if not near:
+            chosen = np.sort(generator.choice(count, size, replace=False))  # as on the disk
+            return generator.integers(len(inputs), size=size), chosen
+        view = generator.integers(len(inputs), size=lesson.batch // lesson.group)
+        rows = generator.integers(count, size=len(view))
+        groups = [near[v][row] for v, row in zip(view, rows, strict=True)]
         for position in range(0, len(groups), 4):
             groups[position] = generator.choice(count, lesson.group, replace=False)
-        return np.concatenate(groups)
+        return view.repeat(lesson.group), np.concatenate(groups)
 
     def draw(step: int) -> tuple[Floats, NDArray[np.float32]]:
         generator = np.random.default_rng((seed, step))
-        chosen = choose(generator)
-        view = generator.integers(len(inputs), size=len(chosen))
+        view, chosen = choose(generator)
         own = np.stack([inputs[v][i] for v, i in zip(view, chosen, strict=True)])
         if own.ndim == 4:
             mirrored = generator.random(len(chosen)) < 0.5
