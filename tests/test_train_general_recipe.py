@@ -25,6 +25,7 @@ from imgsim_edge.train.neighbourhoods import (
     least_squares,
     likeness_loss,
     nearest,
+    order_loss,
     target_vectors,
     teach,
     whitened,
@@ -39,6 +40,7 @@ from imgsim_edge.train.teacher import Teacher
 SIZE = 32  # pixels
 TINY = general.Plan(
     tune=Lesson(4, 24, 2e-4, decay=1e-4, warm_up=2, average=0.5),
+    order=Lesson(3, 32, 1e-4, warm_up=1, average=0.5, group=16),
     head=Lesson(20, 48, 1e-3, group=16),
     class_epochs=30,
 )
@@ -188,6 +190,19 @@ def test_losses_are_zero_for_what_is_wanted_and_two_for_its_opposite() -> None:
     # Photos of two groups are never compared.
     apart = np.vstack([wanted[:3], -wanted[3:]])
     np.testing.assert_allclose(likeness_loss(3)(wanted, apart), np.zeros(6), atol=1e-3)
+
+
+def test_embeddings_are_judged_by_order_and_what_is_behind_them_by_direction() -> None:
+    wanted = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
+    noisy = wanted + wanted[::-1] ** 2
+
+    def loss(embeddings: np.ndarray, wide: np.ndarray) -> np.ndarray:
+        padded = np.pad(embeddings, ((0, 0), (0, 64 - embeddings.shape[1])))
+        return np.asarray(order_loss(6)(wanted, np.hstack([padded, wide])))
+
+    np.testing.assert_allclose(loss(wanted[:, ::-1], 3 * wanted), np.zeros(6), atol=1e-3)
+    np.testing.assert_allclose(loss(wanted[:, ::-1], -wanted), np.full(6, 2), atol=1e-3)
+    assert (loss(noisy, wanted) > 0.01).all()
 
 
 def test_a_network_learns_directions_that_no_linear_map_gives(features: np.ndarray) -> None:

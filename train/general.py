@@ -10,12 +10,13 @@ network learns to see what wider features see, and its 64 numbers to keep the ne
 3. A linear layer on the pooled features starts as the least squares map to the target, and the
    whole network learns with it. Batch norm keeps its statistics and weights.
 4. The head of the encoder starts as the balanced principal components of the trained network's
-   features. It learns to keep the order of these features' cosines, in each view by itself, mostly
-   among photos that are near to each other, where 64 numbers lose most. The features are whitened
-   by how photos of one class differ; that is all that labels decide.
-5. The classes' layer is fitted to the 64 numbers, as the run's classifier.
+   features. Network and head learn to keep the order of these features' cosines, in each view by
+   itself, mostly among photos that are near to each other, where 64 numbers lose most. The features
+   are whitened by how photos of one class differ; that is all that labels decide.
+5. The head starts once more, from what the network sees now, and learns the same by itself.
+6. The classes' layer is fitted to the 64 numbers, as the run's classifier.
 
-Stages 1 and 3 take nearly all of the time. Nothing is kept of a run that is stopped.
+Stages 1, 3 and 4 take nearly all of the time. Nothing is kept of a run that is stopped.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from .neighbourhoods import (
     direction_loss,
     least_squares,
     likeness_loss,
+    order_loss,
     target_vectors,
     teach,
     whitened_within,
@@ -60,6 +62,7 @@ from .teacher import Teacher
 from .views import views
 
 TUNE = Lesson(350, 128, 1.5e-4, decay=1e-4, warm_up=30, average=0.99)
+ORDER = Lesson(400, 240, 1e-4, decay=1e-4, warm_up=20, average=0.98, group=40)
 HEAD_LESSON = Lesson(4000, 480, 2e-3, decay=1e-2, group=40)
 
 
@@ -70,12 +73,14 @@ class Plan:
     Attributes:
         variations: of each photo.
         tune: the lesson of the whole network.
-        head: of the head.
+        order: of the network with its head.
+        head: of the head by itself.
         class_epochs: of the classes' layer.
     """
 
     variations: int = 1
     tune: Lesson = TUNE
+    order: Lesson = ORDER
     head: Lesson = HEAD_LESSON
     class_epochs: int = 15
 
@@ -148,13 +153,14 @@ class GeneralTrainer:
         loss = teach(pupil, pixels, targets, plan.tune, direction_loss, seed, "network")
         say(f"network: {plan.tune.steps} steps, loss {loss:.4f}")
 
-        everyone = np.arange(len(self._paths))
-        tuned = [
-            predict(self._backbone, own.__getitem__, everyone, f"trained features, view {number}")
-            for number, own in enumerate(pixels, 1)
-        ]
+        tuned, wanted = self._trained(pixels)
+        linear = least_squares(np.concatenate(tuned), np.concatenate(wanted))
+        pupil = self._pupil(linear, principal_head(tuned[0], seed))
+        loss = teach(pupil, pixels, wanted, plan.order, order_loss(plan.order.group), seed, "order")
+        say(f"order: {plan.order.steps} steps, loss {loss:.4f}")
+
+        tuned, wanted = self._trained(pixels)
         head = principal_head(tuned[0], seed)
-        wanted = whitened_within(tuned, self._task.labels[self._task.split.train])
         kept_order = likeness_loss(plan.head.group)
         loss = teach(head, tuned, wanted, plan.head, kept_order, seed, "head")
         say(f"head: {plan.head.steps} steps, loss {loss:.4f}")
@@ -213,15 +219,30 @@ class GeneralTrainer:
             tuple(np.concatenate(parts) for parts in zip(*features, strict=True)),
         )
 
-    def _pupil(self, linear: list[Floats]) -> Any:
-        """Put a linear layer on the backbone, and make all weights trainable but batch norm's."""
+    def _trained(self, pixels: list[Pixels]) -> tuple[list[Floats], list[Floats]]:
+        """Give the network's features of each view, and how they are to be compared."""
+        everyone = np.arange(len(self._paths))
+        tuned = [
+            predict(self._backbone, own.__getitem__, everyone, f"trained features, view {number}")
+            for number, own in enumerate(pixels, 1)
+        ]
+        return tuned, whitened_within(tuned, self._task.labels[self._task.split.train])
+
+    def _pupil(self, linear: list[Floats], head: Any = None) -> Any:
+        """Put a linear layer on the backbone, and make all weights trainable but batch norm's.
+
+        With a head, its outputs come before those of the linear layer.
+        """
         keras = import_keras()
         for layer in self._backbone.layers:
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
         last = keras.layers.Dense(len(linear[1]))
-        pupil = keras.Model(self._backbone.input, last(self._backbone.output))
+        features = self._backbone.output
+        outputs = last(features)
+        if head is not None:
+            outputs = keras.layers.Concatenate()([head(features), outputs])
         last.set_weights(linear)
-        return pupil
+        return keras.Model(self._backbone.input, outputs)
 
     def _classifier(self, head: Any, tuned: Floats) -> Any:
         """Join the trained parts, and fit the classes' layer to the embeddings."""

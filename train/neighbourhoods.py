@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .backend import import_keras
 from .errors import RunError
+from .network import EMBEDDING_UNITS
 from .pixels import ordered_map
 from .principal import principal_components, unit_rows
 from .progress import Progress
@@ -171,6 +172,29 @@ def likeness_loss(group: int) -> Loss:
         one, other = centred_cosines(given), centred_cosines(wanted)
         lengths = ops.norm(one, axis=2) * ops.norm(other, axis=2)
         return ops.reshape(1.0 - ops.sum(one * other, axis=2) / (lengths + 1e-6), (-1,))
+
+    return loss
+
+
+def order_loss(group: int) -> Loss:
+    """Build the loss of an encoder's outputs with wide vectors of the same photos behind them.
+
+    The embeddings are to keep the order of the wanted cosines (:func:`likeness_loss`), the wide
+    vectors their direction (:func:`direction_loss`): without these, the network gives up what the
+    few numbers of an embedding do not need, and is worse for photos of other kinds.
+
+    Args:
+        group: photos in a group.
+
+    Returns:
+        (wanted, given), tensors of shapes (batch, d) and (batch, EMBEDDING_UNITS + d) →
+        shape = (batch,), 0 to 4.
+    """
+    likeness = likeness_loss(group)
+
+    def loss(wanted: Any, given: Any) -> Any:
+        embeddings, wide = given[:, :EMBEDDING_UNITS], given[:, EMBEDDING_UNITS:]
+        return likeness(wanted, embeddings) + direction_loss(wanted, wide)
 
     return loss
 
