@@ -282,6 +282,24 @@ def test_it_makes_a_run_whose_embedding_keeps_the_neighbourhoods_of_its_features
         resume_training(folder)
 
 
+def test_all_convolutions_learn_directions_and_the_later_ones_the_order(
+    photos: Path, tmp_path: Path, settings: Any, tiny: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learning: dict[str, str] = {}
+
+    def watched(model: Any, *rest: Any) -> float:
+        learning[rest[-1]] = " ".join(weights.path for weights in model.trainable_weights)
+        return teach(model, *rest)
+
+    monkeypatch.setattr(general, "teach", watched)
+    start_training([photos], tmp_path / "run", settings)
+    assert list(learning) == ["network", "order", "head"]
+    assert "conv1/" in learning["network"] and "conv_pw_13/" in learning["network"]
+    assert "conv_pw_3/" not in learning["order"] and "conv_dw_4/" in learning["order"]
+    assert "embedding/" in learning["order"] and "embedding/" in learning["head"]
+    assert not any("_bn/" in names for names in learning.values())
+
+
 def test_the_same_seed_gives_the_same_weights_on_one_thread(
     first_run: Outcome, photos: Path, tmp_path: Path, settings: Any, tiny: None
 ) -> None:
