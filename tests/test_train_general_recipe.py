@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -98,6 +100,11 @@ def features() -> np.ndarray:
     generator = np.random.default_rng(0)
     causes = generator.normal(size=(400, 100)) * np.geomspace(1, 0.05, 100)
     return np.maximum(causes @ generator.normal(size=(100, 300)) + 1, 0).astype(np.float32)
+
+
+def names_in(folder: Path) -> set[str]:
+    """What a folder holds."""
+    return {path.name for path in folder.iterdir()}
 
 
 def cosines(vectors: np.ndarray) -> np.ndarray:
@@ -278,7 +285,7 @@ def test_it_makes_a_run_whose_embedding_keeps_the_neighbourhoods_of_its_features
     assert np.corrcoef(*map(cosines, centred))[0, 1] > 0.5
     assert classifier.get_layer("embedding").output.shape[1] == 64
     assert classifier.output_shape[1] == 4
-    with pytest.raises(RunError, match="start it again"):
+    with pytest.raises(RunError, match="is finished"):
         resume_training(folder)
 
 
@@ -307,6 +314,84 @@ def test_the_same_seed_gives_the_same_weights_on_one_thread(
     one, two = (load_model(run.classifier_path).get_weights() for run in (first_run.run, again))
     for left, right in zip(one, two, strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+def test_a_run_goes_on_after_its_last_stage(
+    first_run: Outcome,
+    photos: Path,
+    tmp_path: Path,
+    settings: Any,
+    tiny: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, done = tmp_path / "run", []
+
+    def stopped_once(work: Any, name: Any) -> Any:
+        def stop(*arguments: Any) -> Any:
+            if (stage := name(*arguments)) not in done:
+                done.append(stage)
+                raise KeyboardInterrupt
+            return work(*arguments)
+
+        return stop
+
+    monkeypatch.setattr(general, "views", stopped_once(general.views, lambda *a: f"view {a[1]}"))
+    monkeypatch.setattr(general, "teach", stopped_once(teach, lambda *a: a[-1]))
+    with pytest.raises(KeyboardInterrupt):
+        start_training([photos], folder, settings)
+    kept = [names_in(folder / "state")]
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            resume_training(folder)
+        kept.append(names_in(folder / "state"))
+    assert done == ["view 0", "view 1", "network", "order", "head"]
+    new = [later - earlier for earlier, later in pairwise(kept)]
+    assert "view-0.npz" in new[0] and "view-1.npz" in new[1]
+    assert new[2:] == [{"network.weights.h5"}, {"order.weights.h5"}]
+    assert f"go on with: imgsim-edge train --resume {folder}" in capsys.readouterr().err
+
+    def fail(*arguments: Any) -> Any:
+        raise AssertionError(arguments[-1])
+
+    monkeypatch.setattr(general, "views", fail)
+    assert names_in(resume_training(folder).run.folder) == names_in(first_run.run.folder)
+    one, two = (load_model(path / "classifier.keras") for path in (folder, first_run.run.folder))
+    for left, right in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_a_disk_that_gets_full_keeps_the_stages_that_are_done(
+    photos: Path, tmp_path: Path, settings: Any, tiny: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Stands in for a full disk: no file system of a few megabytes can be had without root.
+    def views(*arguments: Any) -> Any:
+        if arguments[1] == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return seen(*arguments)
+
+    seen = general.views
+    monkeypatch.setattr(general, "views", views)
+    with pytest.raises(RunError, match=r"view-1.u8: No space .* are kept: go on with .*--resume"):
+        start_training([photos], tmp_path / "run", settings)
+    assert "view-0.npz" in names_in(tmp_path / "run" / "state")
+    (tmp_path / "run" / "state" / "view-0.npz").write_bytes(b"PK\3\4 and no more")
+    monkeypatch.undo()
+    monkeypatch.setattr(general, "Plan", lambda: TINY)
+    with pytest.raises(RunError, match=r"view-0.npz is damaged: .* another --out"):
+        resume_training(tmp_path / "run")
+
+
+def test_too_small_a_disk_is_told_before_anything_is_seen(
+    photos: Path, tmp_path: Path, settings: Any, tiny: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Nearly(NamedTuple):
+        free: int
+
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Nearly(1000))
+    with pytest.raises(RunError, match=r"has 0.0 GB: choose an --out .* more room"):
+        start_training([photos], tmp_path / "run", settings)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("side", [260, 130])

@@ -17,13 +17,17 @@ network learns to see what wider features see, and its 64 numbers to keep the ne
 5. The head starts once more, from what the network sees now, and learns the same by itself.
 6. The classes' layer is fitted to the 64 numbers, as the run's classifier.
 
-Stages 1, 3 and 4 take nearly all of the time. Nothing is kept of a run that is stopped.
+Stages 1, 3 and 4 take nearly all of the time. Each view of stage 1, and the network after stages 3
+and 4, are kept until the end, so that a run that is stopped goes on after the last of them.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +37,7 @@ from numpy.typing import NDArray
 
 from ..infer.photo import Pixels
 from .backend import import_keras
-from .checkpoint import HEAD
+from .checkpoint import HEAD, Stages
 from .errors import DataError, RunError, WeightsError
 from .fit import Task, predict
 from .neighbourhoods import (
@@ -67,6 +71,8 @@ ORDER = Lesson(400, 240, 1e-4, decay=1e-4, warm_up=20, average=0.98, group=40)
 FIRST_IN_ORDER = "conv_dw_4"  # the first layer that learns the order, after three blocks
 HEAD_LESSON = Lesson(4000, 480, 2e-3, decay=1e-2, group=40)
 
+_NETWORK, _ORDER = "network.weights.h5", "order.weights.h5"  # what stages 3 and 4 leave
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -87,24 +93,11 @@ class Plan:
     class_epochs: int = 15
 
 
-@dataclass(frozen=True)
-class View:
-    """What one view of all training photos gives.
-
-    Attributes:
-        pixels: uint8, shape = (photos, size, size, 3), in a file.
-        features: for the network itself and each teacher, float32, shape = (photos, its features).
-    """
-
-    pixels: Pixels
-    features: tuple[Floats, ...]
-
-
 class GeneralTrainer:
-    """Trains one run by the general recipe.
+    """Trains one run by the general recipe, from wherever it is to its end.
 
     Args:
-        run: its folder; the views' pixels are kept in its state folder meanwhile.
+        run: its folder; what its stages leave is kept in its state folder meanwhile.
         task: what to learn.
         paths: of all photos.
         plan: how.
@@ -112,6 +105,7 @@ class GeneralTrainer:
     Raises:
         DataError: too few training photos, or no photo to validate on.
         WeightsError: of the pretrained weights or the teachers, or there are none to start from.
+        RunError: what is kept of the run is damaged.
     """
 
     def __init__(self, run: Run, task: Task, paths: list[Path], plan: Plan | None = None) -> None:
@@ -130,7 +124,9 @@ class GeneralTrainer:
             raise DataError("every class is too small to split: three distinct photos are needed")
         self._run, self._task, self._settings = run, task, own
         self._paths = [paths[index] for index in task.split.train]
+        self._shape = (len(self._paths), own.image_size, own.image_size, 3)  # of a view's pixels
         self._plan = plan or Plan()
+        self._stages = Stages(run)
         self._teachers = [Teacher(Path(file), own.threads) for file in own.teachers]
         self._backbone = build_backbone(own.backbone, own.width, own.image_size, own.weights)
         raw = self.predict(self._backbone, task.split.test, "features of the test photos")
@@ -138,7 +134,7 @@ class GeneralTrainer:
         self._rows: tuple[dict[str, Any], ...] = ()
 
     def train(self) -> Any:
-        """Do all stages.
+        """Do the stages that are not done yet.
 
         Returns:
             the classifier, a Keras model: pixels → probabilities.
@@ -147,20 +143,14 @@ class GeneralTrainer:
             RunError: the disk has no room for the pixels, or a loss is not a number any more.
         """
         plan, seed = self._plan, self._settings.seed
-        seen = [self._see(number) for number in range(1 + plan.variations)]
-        targets = target_vectors(list(zip(*(view.features for view in seen), strict=True)))
-        pooled = np.concatenate([view.features[0] for view in seen])
-        pupil = self._pupil(least_squares(pooled, np.concatenate(targets)))
-        pixels = [view.pixels for view in seen]
-        loss = teach(pupil, pixels, targets, plan.tune, direction_loss, seed, "network")
-        say(f"network: {plan.tune.steps} steps, loss {loss:.4f}")
-
-        tuned, wanted = self._trained(pixels)
-        linear = least_squares(np.concatenate(tuned), np.concatenate(wanted))
-        pupil = self._pupil(linear, principal_head(tuned[0], seed))
-        loss = teach(pupil, pixels, wanted, plan.order, order_loss(plan.order.group), seed, "order")
-        say(f"order: {plan.order.steps} steps, loss {loss:.4f}")
-
+        self._require_room()
+        pixels = [self._see(number) for number in range(1 + plan.variations)]
+        if not self._restored(_ORDER):
+            if not self._restored(_NETWORK):
+                self._learn_directions(pixels)
+                self._stages.keep(_NETWORK, self._backbone.save_weights)
+            self._learn_order(pixels)
+            self._stages.keep(_ORDER, self._backbone.save_weights)
         tuned, wanted = self._trained(pixels)
         head = principal_head(tuned[0], seed)
         kept_order = likeness_loss(plan.head.group)
@@ -190,18 +180,44 @@ class GeneralTrainer:
 
     # Stages --------------------------------------------------------------------------------------
 
-    def _see(self, number: int) -> View:
-        own, count = self._settings, len(self._paths)
-        shape = (count, own.image_size, own.image_size, 3)
-        file = self._run.state_folder / f"view-{number}.u8"
-        needed, free = int(np.prod(shape)), shutil.disk_usage(file.parent).free
+    def _restored(self, stage: str) -> bool:
+        """Give the backbone the weights that a stage left; False if it is not done."""
+        file = self._stages.kept(stage)
+        if file is None:
+            return False
+        try:
+            self._backbone.load_weights(file)
+        except (OSError, ValueError, KeyError) as error:
+            raise _damaged(file) from error
+        return True
+
+    def _require_room(self) -> None:
+        numbers = range(1 + self._plan.variations)
+        missing = [n for n in numbers if self._stages.kept(_features_of(n)) is None]
+        for number in missing:
+            self._pixels_of(number).unlink(missing_ok=True)  # of a run stopped meanwhile
+        folder = self._run.state_folder
+        needed, free = len(missing) * math.prod(self._shape), shutil.disk_usage(folder).free
         if needed > free:
-            raise RunError(
-                f"{file.parent} needs {needed / 1e9:.1f} GB for varied photos and has "
-                f"{free / 1e9:.1f} GB: choose an --out with more room"
+            raise self._stages.stopped(
+                f"{folder} needs {needed / 1e9:.1f} GB for views of the photos and has "
+                f"{free / 1e9:.1f} GB"
             )
-        features: list[tuple[Floats, ...]] = []
-        progress = Progress(f"features, view {number + 1}", count)
+
+    def _pixels_of(self, number: int) -> Path:
+        return self._run.state_folder / f"view-{number}.u8"
+
+    def _see(self, number: int) -> Pixels:
+        """Keep a view's pixels, mapped, and the features of the network itself and each teacher.
+
+        Returns:
+            uint8, shape = (photos, size, size, 3).
+        """
+        own, file = self._settings, self._pixels_of(number)
+        if self._stages.kept(_features_of(number)) is not None:
+            return self._mapped(file)
+        seen: list[tuple[Floats, ...]] = []
+        progress = Progress(f"features, view {number + 1}", len(self._paths))
         self._backbone.jit_compile = False  # XLA would compile longer than it saves
         try:
             # Written as a stream and mapped afterwards: a full disk under a map kills the process.
@@ -211,15 +227,48 @@ class GeneralTrainer:
                 ):
                     stream.write(small.tobytes())
                     pooled = np.asarray(self._backbone.predict_on_batch(small))
-                    features.append((pooled, *(teacher(large) for teacher in self._teachers)))
-                    progress.update(sum(len(part[0]) for part in features))
+                    seen.append((pooled, *(teacher(large) for teacher in self._teachers)))
+                    progress.update(sum(len(part[0]) for part in seen))
+                stream.flush()
+                os.fsync(stream.fileno())
         except OSError as error:
-            raise RunError(f"cannot write {file}: {error.strerror}") from error
+            raise self._stages.stopped(f"cannot write {file}: {error.strerror}") from error
         progress.close()
-        return View(
-            np.memmap(file, np.uint8, "r", shape=shape),
-            tuple(np.concatenate(parts) for parts in zip(*features, strict=True)),
-        )
+        features = tuple(np.concatenate(parts) for parts in zip(*seen, strict=True))
+        self._stages.keep(_features_of(number), lambda part: np.savez(part, *features))
+        return self._mapped(file)
+
+    def _mapped(self, file: Path) -> Pixels:
+        try:
+            return np.memmap(file, np.uint8, "r", shape=self._shape)
+        except (OSError, ValueError) as error:
+            raise _damaged(file) from error
+
+    def _features(self, number: int) -> tuple[Floats, ...]:
+        """Read what :meth:`_see` kept, each float32, shape = (photos, features of a network)."""
+        file = self._run.state_folder / _features_of(number)
+        try:
+            with file.open("rb") as stored, np.load(stored) as parts:
+                return tuple(parts.values())
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise _damaged(file) from error
+
+    def _learn_directions(self, pixels: list[Pixels]) -> None:
+        lesson, seed = self._plan.tune, self._settings.seed
+        seen = [self._features(number) for number in range(len(pixels))]
+        targets = target_vectors(list(zip(*seen, strict=True)))
+        pooled = np.concatenate([features[0] for features in seen])
+        pupil = self._pupil(least_squares(pooled, np.concatenate(targets)))
+        loss = teach(pupil, pixels, targets, lesson, direction_loss, seed, "network")
+        say(f"network: {lesson.steps} steps, loss {loss:.4f}")
+
+    def _learn_order(self, pixels: list[Pixels]) -> None:
+        lesson, seed = self._plan.order, self._settings.seed
+        tuned, wanted = self._trained(pixels)
+        linear = least_squares(np.concatenate(tuned), np.concatenate(wanted))
+        pupil = self._pupil(linear, principal_head(tuned[0], seed))
+        loss = teach(pupil, pixels, wanted, lesson, order_loss(lesson.group), seed, "order")
+        say(f"order: {lesson.steps} steps, loss {loss:.4f}")
 
     def _trained(self, pixels: list[Pixels]) -> tuple[list[Floats], list[Floats]]:
         """Give the network's features of each view, and how they are to be compared."""
@@ -261,6 +310,7 @@ class GeneralTrainer:
         valid = head.predict_on_batch(self.predict(self._backbone, split.valid, "validating"))
         layer = whole.layers[-1]
         scale = float(vectors.std())  # units of one standard deviation are learnt from best
+        keras.utils.set_random_seed(self._settings.seed)  # the same after --resume
         inputs = keras.Input((EMBEDDING_UNITS,))
         last = keras.layers.Dense(output_units(classes), activation=layer.activation)
         fitted = keras.Model(inputs, last(inputs))
@@ -298,3 +348,11 @@ class GeneralTrainer:
             rows.append({**row, "seconds": round(seconds, 1)})
         self._rows = tuple(rows)
         write_csv(self._run.folder / HISTORY, self._rows)
+
+
+def _features_of(number: int) -> str:
+    return f"view-{number}.npz"
+
+
+def _damaged(file: Path) -> RunError:
+    return RunError(f"{file} is damaged: start the training again with another --out")

@@ -138,8 +138,6 @@ def resume_training(folder: Path) -> Outcome:
     after_reading = (run.folder / CLASSES, run.state_path, run.classifier_path)
     if not any(path.is_file() for path in after_reading):
         return _start_over(run)
-    if run.settings.recipe == GENERAL:
-        raise RunError("the general recipe keeps no checkpoints: start it again with another --out")
     if run.classifier_path.is_file() and not has_checkpoint(run):
         raise RunError(
             f"{folder} is finished: nothing to go on with "
@@ -222,12 +220,10 @@ def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split)
     try:
         trained = trainer.train()
     except KeyboardInterrupt:
-        if isinstance(trainer, GeneralTrainer):
-            say("stopped; the general recipe keeps nothing of a run that is not done")
-            raise
-        say("stopping: keeping the best until now")
-        if trainer.keep_best_so_far():
-            say(f"it is in {run.classifier_path}")
+        if isinstance(trainer, Trainer):
+            say("stopping: keeping the best until now")
+            if trainer.keep_best_so_far():
+                say(f"it is in {run.classifier_path}")
         say(f"go on with: {resume_command(run.folder)}")
         raise
     classifier = save_classifier(run, trained)
