@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..infer.encoder import INPUT_NAME
-from ..infer.photo import Pixels
+from ..infer.arrays import Pixels
+from ..infer.encoder.onnx_encoder import INPUT_NAME
 
 # Seven-bit weights: with eight, x86 processors without VNNI overflow in the middle of a sum, and
 # one file would give other vectors on another machine.

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..infer.encoder import INPUT_NAME, OUTPUT_NAME
+from ..infer.encoder.onnx_encoder import INPUT_NAME, OUTPUT_NAME
 from ..train.backend import INSTALL, import_keras
 from ..train.errors import MissingExtraError
 from ..train.network import EMBEDDING_LAYER, EMBEDDING_UNITS, part_of

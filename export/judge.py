@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..infer.encoder import Encoder, Vectors
-from ..infer.metrics import measure
+from ..infer.arrays import Vectors
+from ..infer.encoder.onnx_encoder import Encoder
+from ..infer.evaluation.metrics import measure
 from .errors import ExportError
 from .parity import compare, encoder_vectors
 from .photos import LabelledPixels

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from ..infer.fingerprint import graph_digest
-from ..infer.photo import RESIZE_RULE
+from ..infer.encoder.digest import graph_digest
+from ..infer.photos.decode import RESIZE_RULE
+from ..train.data.split import TRAIN
 from ..train.network import EMBEDDING_LAYER
 from ..train.run_folder import Run
-from ..train.split import TRAIN
 
 MOST_NAMES = 8000  # characters of class names; beyond that their number alone is written
 PRODUCER = "imgsim-edge"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..infer.encoder import INPUT_NAME, OUTPUT_NAME, Encoder, Vectors
-from ..infer.photo import Pixels
+from ..infer.arrays import Pixels, Vectors
+from ..infer.encoder.onnx_encoder import INPUT_NAME, OUTPUT_NAME, Encoder
 from .errors import ExportError
 
 LARGEST_DIFFERENCE = 1e-4  # of a component of a unit vector, between Keras and a float32 encoder

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..infer.photo import Pixels
-from ..train.data import Sample, find_photos
+from ..infer.arrays import Pixels
+from ..train.data.find import Sample, find_photos
+from ..train.data.pixels import PixelStore
+from ..train.data.split import read_split
 from ..train.errors import DataError
-from ..train.pixels import PixelStore
 from ..train.run_folder import SPLIT, Run
-from ..train.split import read_split
 
 _SEED = 0  # the same photos in every export of a run
 

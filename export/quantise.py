@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..infer.photo import Pixels
+from ..infer.arrays import Pixels
 from ..train.backend import INSTALL
 from ..train.errors import MissingExtraError
 from ..train.progress import Progress, say
@@ -307,7 +307,7 @@ def _rank(quantiser: _Quantiser, judge: Judge) -> tuple[tuple[str, float], ...]:
 def _reader(calibration: Pixels) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
-    from ..infer.encoder import INPUT_NAME
+    from ..infer.encoder.onnx_encoder import INPUT_NAME
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:

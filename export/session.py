@@ -9,15 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..infer.background import METADATA_KEY, SAMPLE, Background
-from ..infer.encoder import Encoder
+from ..infer.arrays import Pixels
+from ..infer.encoder.onnx_encoder import Encoder
 from ..infer.machine import available_cores
-from ..infer.photo import Pixels
+from ..infer.search.rarity import METADATA_KEY, SAMPLE, Background
 from ..train.backend import configure
-from ..train.checkpoint import load_model
+from ..train.classifier.checkpoint import load_model
+from ..train.data.split import TEST, TRAIN, VALID, read_split
 from ..train.progress import say
 from ..train.run_folder import SPLIT, Run, open_run, write_json, write_whole
-from ..train.split import TEST, TRAIN, VALID, read_split
 from .convert import convert, cut_classifier, normalise
 from .errors import ExportError
 from .judge import Attempt, Judge, as_line

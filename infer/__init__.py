@@ -10,20 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .encoder import Encoder as Encoder
+    from .encoder.onnx_encoder import Encoder as Encoder
     from .errors import ImgsimError as ImgsimError
-    from .index import ImageIndex as ImageIndex
-    from .index import Match as Match
-    from .photo import Photo as Photo
-    from .photo import load_photo as load_photo
+    from .index.image_index import ImageIndex as ImageIndex
+    from .index.image_index import Match as Match
+    from .photos.decode import Photo as Photo
+    from .photos.decode import load_photo as load_photo
 
 _HOME = {
-    "Encoder": "encoder",
+    "Encoder": "encoder.onnx_encoder",
     "ImgsimError": "errors",
-    "ImageIndex": "index",
-    "Match": "index",
-    "Photo": "photo",
-    "load_photo": "photo",
+    "ImageIndex": "index.image_index",
+    "Match": "index.image_index",
+    "Photo": "photos.decode",
+    "load_photo": "photos.decode",
 }
 __all__ = ["Encoder", "ImageIndex", "ImgsimError", "Match", "Photo", "load_photo"]
 

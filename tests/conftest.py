@@ -33,6 +33,17 @@ class Result:
 Run = Callable[..., Result]
 
 
+def fails(result: Result, *words: str) -> None:
+    """Assert that a run ended with one clear line on stderr and nothing on stdout."""
+    assert result.status == 1, result
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    for word in words:
+        assert word in lines[0]
+
+
 @pytest.fixture(scope="session")
 def photographs() -> dict[str, Image.Image]:
     """Real photographs in RGB, by name, none larger than 640 pixels."""

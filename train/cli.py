@@ -167,7 +167,7 @@ def train_command(
         threads=threads or available_cores(),
     )
     if show_augmentations is not None:
-        from .contact_sheet import draw_augmentations
+        from .report.contact_sheet import draw_augmentations
 
         draw_augmentations(data, show_augmentations, image_size, seed)
         typer.echo(show_augmentations)

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from ..infer.errors import ImgsimError, PhotoError
-from ..infer.photo import load_photo
+from ..infer.photos.decode import load_photo
 from .backend import configure
-from .checks import as_table, check, check_split, require_two_classes
-from .data import LabelledPhotos, Sample, find_photos
-from .duplicates import near_identical_groups
+from .classifier.fit import Task, Trainer, save_classifier
+from .data.checks import as_table, check, check_split, require_two_classes
+from .data.find import LabelledPhotos, Sample, find_photos
+from .data.near_duplicates import near_identical_groups
+from .data.pixels import PixelStore
+from .data.split import TEST, TRAIN, VALID, Split, apply_split, make_split, read_split, write_split
+from .distil.recipe import GeneralTrainer
 from .errors import DataError, RunError
-from .fit import Task, Trainer, save_classifier
-from .general import GeneralTrainer
-from .measure import MeasuredPhotos, Metrics, measure
 from .network import (
     EMBEDDING_LAYER,
     EMBEDDING_UNITS,
@@ -28,9 +29,9 @@ from .network import (
     output_units,
     part_of,
 )
-from .pixels import PixelStore
 from .progress import say
-from .report import write_report
+from .report.metrics import MeasuredPhotos, Metrics, measure
+from .report.page import write_report
 from .run_folder import (
     CLASSES,
     GENERAL,
@@ -46,7 +47,6 @@ from .run_folder import (
     resume_command,
     write_json,
 )
-from .split import TEST, TRAIN, VALID, Split, apply_split, make_split, read_split, write_split
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def start_training(
     """Train a classifier on labelled photos.
 
     Args:
-        data: folders or one CSV file, see :mod:`imgsim_edge.train.data`.
+        data: folders or one CSV file, see :mod:`imgsim_edge.train.data.find`.
         folder: for everything that comes out; must be new or empty.
         settings: how.
         split_file: ``split.csv`` of an earlier run on the same photos, to use again.

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..update import Progress, Unread
+    from ..index.update import Unread
+    from ..progress import Progress
 
 NAMED_PROBLEMS = 20  # unreadable files that are named one by one; the others are counted
 

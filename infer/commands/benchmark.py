@@ -12,7 +12,7 @@ import typer
 from . import JsonOption, ModelOption, ThreadsOption, say
 
 if TYPE_CHECKING:
-    from ..benchmark import BenchmarkRecord, Speeds
+    from ..benchmark.run import BenchmarkRecord, Speeds
 
 
 def benchmark_command(
@@ -33,14 +33,14 @@ def benchmark_command(
     as_json: JsonOption = False,
 ) -> None:
     """Measure how fast this machine indexes photos and answers queries."""
-    from ..benchmark import benchmark
+    from ..benchmark.run import benchmark
 
     record = benchmark(folder, model or "default", threads, rounds, say, photos, vectors)
     typer.echo(json.dumps(asdict(record)) if as_json else _as_table(record))
 
 
 def _as_table(record: BenchmarkRecord) -> str:
-    from .. import render
+    from ..output import text as render
 
     machine, sets = record.machine, record.sets
     versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())

@@ -27,7 +27,7 @@ def browse_command(
 ) -> None:
     """Look at the photos, their neighbours and their duplicates on a local page."""
     from ..errors import UsageError
-    from ..index import ImageIndex
+    from ..index.image_index import ImageIndex
 
     try:
         from ..web.server import serve

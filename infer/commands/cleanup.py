@@ -11,7 +11,7 @@ import typer
 from . import JsonOption, progress, say, say_some
 
 if TYPE_CHECKING:
-    from ..cleanup import CleanupReport
+    from ..cleanup.apply import CleanupReport
 
 JournalsOption = Annotated[
     Path | None,
@@ -33,9 +33,9 @@ def apply_command(
     as_json: JsonOption = False,
 ) -> None:
     """Let the files of a plan go, in one of three ways, each of which `undo` takes back."""
-    from .. import cleanup
-    from ..journal import default_folder
-    from ..plan import read_plan
+    from ..cleanup import apply as cleanup
+    from ..cleanup.journal import default_folder
+    from ..cleanup.plan import read_plan
 
     ways = [
         name
@@ -74,8 +74,8 @@ def undo_command(
     as_json: JsonOption = False,
 ) -> None:
     """Take the last `apply` back."""
-    from .. import cleanup
-    from ..journal import default_folder
+    from ..cleanup import apply as cleanup
+    from ..cleanup.journal import default_folder
 
     with progress("putting back") as show:
         report = cleanup.undo(journals or default_folder(), journal, progress=show)
@@ -85,7 +85,7 @@ def undo_command(
 
 
 def _tell(report: CleanupReport, done: str, as_json: bool) -> None:
-    from .. import render
+    from ..output import text as render
 
     say_some([f"left as it is: {one.path}: {one.reason}" for one in report.refused])
     if as_json:

@@ -51,10 +51,11 @@ def duplicates_command(
     forms = Forms(as_json, as_csv, null, sheet, html, opened, pictures)
     forms.check()
 
-    from .. import answers, render
-    from ..duplicates import find_groups, keep_rule
-    from ..index import ImageIndex
-    from ..plan import plan_of, write_plan
+    from ..cleanup.plan import plan_of, write_plan
+    from ..duplicates.groups import find_groups, keep_rule
+    from ..index.image_index import ImageIndex
+    from ..output import sections as answers
+    from ..output import text as render
 
     rule = keep_rule(keep)
     with ImageIndex.open(index) as opened_index, progress("comparing") as show:
@@ -100,7 +101,7 @@ def distinct_command(
 ) -> None:
     """Remember that photos are no duplicates of one another."""
     from ..errors import UsageError
-    from ..index import ImageIndex
+    from ..index.image_index import ImageIndex
 
     with ImageIndex.open(index) as opened:
         digests = set()

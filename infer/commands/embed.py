@@ -13,9 +13,10 @@ import typer
 from . import JsonOption, ModelOption, progress, warn_unread
 
 if TYPE_CHECKING:
-    from ..encoder import Encoder
-    from ..update import Progress, Unread
-    from ..vector_files import EmbeddedBatch, Format
+    from ..encoder.onnx_encoder import Encoder
+    from ..index.update import Unread
+    from ..output.vector_files import EmbeddedBatch, Format
+    from ..progress import Progress
 
 STDOUT = Path("-")
 
@@ -39,10 +40,10 @@ def embed_command(
     as_json: JsonOption = False,
 ) -> None:
     """Write the vectors of photos for other programs, in the order of their paths."""
-    from .. import render
-    from ..encoder import Encoder
+    from ..encoder.onnx_encoder import Encoder
     from ..errors import UsageError
-    from ..vector_files import paths_file, write_vector_lines, write_vectors
+    from ..output import text as render
+    from ..output.vector_files import paths_file, write_vector_lines, write_vectors
 
     chosen = _format(out, form)
     files, unread = _files(paths)
@@ -74,7 +75,7 @@ def embed_command(
 
 
 def _format(out: Path, form: str | None) -> Format:
-    from ..vector_files import FORMATS
+    from ..output.vector_files import FORMATS
 
     wanted = form or ("jsonl" if out == STDOUT else out.suffix.lower().removeprefix("."))
     possible = [known for known in FORMATS if out != STDOUT or known in ("csv", "jsonl")]
@@ -88,8 +89,8 @@ def _format(out: Path, form: str | None) -> Format:
 def _files(paths: list[Path]) -> tuple[list[Path], list[Unread]]:
     """List the files to read, each once: those that were named, and photos in folders."""
     from ..errors import UsageError
-    from ..scan import FoundFile, scan_files
-    from ..update import Unread
+    from ..index.update import Unread
+    from ..photos.scan import FoundFile, scan_files
 
     files: dict[Path, None] = {}
     closed = []
@@ -113,10 +114,10 @@ def _embedded(
     """Embed files batch by batch; those that cannot be read go to ``unread``."""
     import numpy as np
 
-    from ..embed import embed_files
+    from ..encoder.embed import embed_files
     from ..errors import UsageError
-    from ..update import Unread
-    from ..vector_files import EmbeddedBatch
+    from ..index.update import Unread
+    from ..output.vector_files import EmbeddedBatch
 
     done = photos = 0
     for batch in embed_files(files, encoder):

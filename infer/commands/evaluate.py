@@ -37,11 +37,11 @@ def evaluate_command(
     as_json: JsonOption = False,
 ) -> None:
     """Measure how well encoders find photos of the same class, on labelled folders."""
-    from .. import evaluation_report as report
-    from ..encoder import Encoder
-    from ..evaluate import evaluate
-    from ..labelled import labelled_photos
-    from ..metrics import RECALL_AT
+    from ..encoder.onnx_encoder import Encoder
+    from ..evaluation import tables as report
+    from ..evaluation.labelled import labelled_photos
+    from ..evaluation.metrics import RECALL_AT
+    from ..evaluation.retrieval import evaluate
 
     sets = [labelled_photos(folder) for folder in dict.fromkeys(folders)]
     names = dict.fromkeys(models or ["default"])
@@ -54,8 +54,8 @@ def evaluate_command(
             say(f"left out, being in no class folder: {photos.outside:,} in {photos.folder}")
         warn_unread(results[-1][0].unread)
     if html:
-        from ..evaluation_page import evaluation_page
-        from ..whole_files import whole_file
+        from ..evaluation.page import evaluation_page
+        from ..files import whole_file
 
         with whole_file(html) as part:
             part.write_bytes(evaluation_page(results, worst, seed))

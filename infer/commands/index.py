@@ -23,7 +23,7 @@ from . import (
 )
 
 if TYPE_CHECKING:
-    from ..update import AddReport
+    from ..index.update import AddReport
 
 
 def index_command(
@@ -49,7 +49,7 @@ def index_command(
 ) -> None:
     """Index folders of photos, or bring an index up to date with them."""
     one_thread_for_numpy()
-    from ..index import ImageIndex
+    from ..index.image_index import ImageIndex
 
     heed_sigterm()
     with (
@@ -78,8 +78,8 @@ def index_command(
 
 def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None:
     """Say what the index holds."""
-    from .. import render
-    from ..index import ImageIndex
+    from ..index.image_index import ImageIndex
+    from ..output import text as render
 
     with ImageIndex.open(index) as opened:
         info = opened.info()

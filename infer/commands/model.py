@@ -11,7 +11,7 @@ import typer
 from . import JsonOption
 
 if TYPE_CHECKING:
-    from ..background import Background
+    from ..search.rarity import Background
 
 LONGEST = 300  # characters of a value; class names can be thousands
 ONE_IN = (2, 100, 10_000)  # random pairs, whose cosines are told
@@ -24,13 +24,13 @@ def model_command(
     as_json: JsonOption = False,
 ) -> None:
     """Say what an encoder is: its contract, its identity, and what its metadata tell."""
-    from .. import render
-    from ..background import METADATA_KEY
-    from ..encoder import INPUT_NAME, OUTPUT_NAME, Encoder
+    from ..encoder.onnx_encoder import INPUT_NAME, OUTPUT_NAME, Encoder
+    from ..output import text as render
+    from ..search.rarity import METADATA_KEY, Background
 
     encoder = Encoder(model)
     size = encoder.path.stat().st_size
-    background = encoder.background
+    background = Background.of_metadata(encoder.metadata)
     metadata = {k: v for k, v in sorted(encoder.metadata.items()) if k != METADATA_KEY}
     stated = metadata.get("digest", encoder.digest)
     changed = f" (not {stated}, as its metadata say)" if stated != encoder.digest else ""

@@ -12,7 +12,7 @@ import typer
 from . import say
 
 if TYPE_CHECKING:
-    from ..answers import Section
+    from ..output.sections import Section
 
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 NullOption = Annotated[
@@ -76,7 +76,7 @@ def give(
         rows: for CSV.
         paths: for ``xargs``.
     """
-    from .. import render
+    from ..output import text as render
 
     if forms.as_json:
         _print(render.as_json_lines(records()))
@@ -85,7 +85,7 @@ def give(
     elif forms.null:
         typer.echo(render.as_null_separated(paths()), nl=False)
     else:
-        from .. import terminal
+        from ..output import terminal
 
         picture = terminal.picture_class() if forms.pictures else None
         if picture is None:
@@ -101,7 +101,7 @@ def _written(forms: Forms, title: str, sections: Callable[[], Sequence[Section]]
     """Write the files; gives the one to open."""
     written = None
     if forms.sheet:
-        from ..sheet import write_sheet
+        from ..output.sheet import write_sheet
 
         write_sheet(sections(), forms.sheet)
         written = forms.sheet
@@ -111,8 +111,8 @@ def _written(forms: Forms, title: str, sections: Callable[[], Sequence[Section]]
 
         html = Path(tempfile.mkdtemp(prefix="imgsim-edge-")) / "answer.html"
     if html:
-        from ..answers_page import answers_page
-        from ..whole_files import whole_file
+        from ..files import whole_file
+        from ..output.answers_page import answers_page
 
         content = answers_page(title, sections())
         with whole_file(html) as part:

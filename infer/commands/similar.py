@@ -22,9 +22,9 @@ from .outputs import (
 )
 
 if TYPE_CHECKING:
-    from ..background import Background
-    from ..index import ImageIndex, Match
-    from ..query import Query
+    from ..index.image_index import ImageIndex, Match
+    from ..index.query import Query
+    from ..search.rarity import Background
 
 STDIN = "-"
 
@@ -91,8 +91,9 @@ def similar_command(
         raise typer.BadParameter("name at least one photo")
 
     one_thread_for_numpy()
-    from .. import answers, render
-    from ..index import ImageIndex
+    from ..index.image_index import ImageIndex
+    from ..output import sections as answers
+    from ..output import text as render
 
     with ImageIndex.open(index, model) as opened_index:
         background = opened_index.background()

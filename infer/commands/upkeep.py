@@ -17,7 +17,7 @@ def forget_command(
     as_json: JsonOption = False,
 ) -> None:
     """Forget a folder with all its photos. Its files are not touched."""
-    from ..index import ImageIndex
+    from ..index.image_index import ImageIndex
 
     with ImageIndex.open(index) as opened:
         count = opened.forget(root)
@@ -35,8 +35,8 @@ def relocate_command(
     as_json: JsonOption = False,
 ) -> None:
     """Tell the index that a folder of photos has moved, without reading them again."""
-    from .. import render
-    from ..index import ImageIndex
+    from ..index.image_index import ImageIndex
+    from ..output import text as render
 
     with ImageIndex.open(index) as opened:
         moved = opened.relocate(old, new)
@@ -49,7 +49,7 @@ def relocate_command(
 
 def verify_command(index: IndexOption = None, as_json: JsonOption = False) -> None:
     """Read the whole index and check it. Exit status 1 if something is wrong."""
-    from ..index import ImageIndex
+    from ..index.image_index import ImageIndex
 
     with ImageIndex.open(index) as opened:
         findings = opened.verify()
@@ -70,7 +70,7 @@ def verify_command(index: IndexOption = None, as_json: JsonOption = False) -> No
 
 def repair_command(index: IndexOption = None, as_json: JsonOption = False) -> None:
     """Rebuild what can be rebuilt of a damaged index, and name what cannot."""
-    from ..index import ImageIndex
+    from ..index.image_index import ImageIndex
 
     findings = ImageIndex.repair(index)
     for finding in findings:

@@ -11,7 +11,7 @@ import typer
 from . import IndexOption, JsonOption, ModelOption, counted, heed_sigterm, say
 
 if TYPE_CHECKING:
-    from ..update import AddReport
+    from ..index.update import AddReport
 
 
 def watch_command(
@@ -22,10 +22,10 @@ def watch_command(
 ) -> None:
     """Follow folders and keep the index current with them."""
     from ..errors import UsageError
-    from ..index import ImageIndex
+    from ..index.image_index import ImageIndex
 
     try:
-        from ..watch import Follower
+        from ..index.watch import Follower
     except ModuleNotFoundError as error:
         raise UsageError(
             f"`imgsim-edge watch` needs {error.name}: pip install 'imgsim-edge[watch]'"

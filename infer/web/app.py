@@ -23,8 +23,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..errors import ImgsimError, PhotoError
-from ..index import ImageIndex, IndexedPhoto, Match
-from ..photo import FORMATS
+from ..index.image_index import ImageIndex, IndexedPhoto, Match
+from ..photos.decode import FORMATS
 from .listing import Collection
 from .messages import (
     UPLOAD_BYTES,

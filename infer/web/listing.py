@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..index import ImageIndex
+from ..index.image_index import ImageIndex
 
 REST = 5  # a listing is made anew at most once in this many times the time that it takes
 

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..index import IndexedPhoto
+from ..index.image_index import IndexedPhoto
 from .listing import Folder, Listing
 
 UPLOAD_BYTES = 50_000_000

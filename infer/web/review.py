@@ -10,10 +10,10 @@ import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..duplicates import Copy, Group, find_groups
+from ..cleanup.plan import Plan, plan_of, write_plan
+from ..duplicates.groups import Copy, Group, find_groups
 from ..errors import ImgsimError, UsageError
-from ..index import ImageIndex, IndexedPhoto
-from ..plan import Plan, plan_of, write_plan
+from ..index.image_index import ImageIndex, IndexedPhoto
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from ..errors import UsageError
-from ..index import ImageIndex
+from ..index.image_index import ImageIndex
 from .app import Page
 from .guard import HOST, Guard, new_secret
 from .thumbnails import Thumbnails, default_cache

@@ -15,11 +15,11 @@ import tempfile
 import threading
 from pathlib import Path
 
-from ..embed import content_digest
+from ..encoder.embed import content_digest
 from ..errors import PhotoError
-from ..index import IndexedPhoto
+from ..index.image_index import IndexedPhoto
 from ..machine import available_cores
-from ..photo import load_thumbnail
+from ..photos.decode import load_thumbnail
 
 TILE_SIDE = 360  # pixels of the longer side: tiles are about 180 CSS pixels, often at twice that
 VIEW_SIDE = 2048  # pixels of the longer side where one photo is looked at

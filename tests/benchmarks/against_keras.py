@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 from common import Spent, measured, report
 from imgsim_edge.infer import ImageIndex
-from imgsim_edge.infer.benchmark_data import make_photos
+from imgsim_edge.infer.benchmark.synthetic import make_photos
 
 SETS = {"12-megapixel": ((4000, 3000), 1), "320 × 240": ((320, 240), 4)}  # size, times --photos
 SIZE = (224, 224)

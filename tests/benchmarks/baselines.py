@@ -24,16 +24,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from imgsim_edge.infer.embed import BATCH
-from imgsim_edge.infer.encoder import Encoder
+from imgsim_edge.infer.arrays import Pixels
+from imgsim_edge.infer.encoder.embed import BATCH
+from imgsim_edge.infer.encoder.onnx_encoder import Encoder
 from imgsim_edge.infer.errors import PhotoError
-from imgsim_edge.infer.evaluate import evaluate
-from imgsim_edge.infer.evaluation_report import interval
-from imgsim_edge.infer.labelled import labelled_photos
+from imgsim_edge.infer.evaluation.labelled import labelled_photos
+from imgsim_edge.infer.evaluation.metrics import Retrieval, estimate, measure
+from imgsim_edge.infer.evaluation.retrieval import evaluate
+from imgsim_edge.infer.evaluation.tables import interval
 from imgsim_edge.infer.machine import available_cores
-from imgsim_edge.infer.metrics import Retrieval, estimate, measure
-from imgsim_edge.infer.photo import IMAGE_SIZE, Pixels, load_photo
-from imgsim_edge.infer.scan import FoundFile, scan_files
+from imgsim_edge.infer.photos.decode import IMAGE_SIZE, load_photo
+from imgsim_edge.infer.photos.scan import FoundFile, scan_files
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]

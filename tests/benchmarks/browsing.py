@@ -27,12 +27,12 @@ from typing import Any
 
 import numpy as np
 import skimage
-from imgsim_edge.infer.catalogue import Catalogue
-from imgsim_edge.infer.embed import content_digest
-from imgsim_edge.infer.encoder import Encoder
-from imgsim_edge.infer.index import ImageIndex
-from imgsim_edge.infer.rows import PhotoRow
-from imgsim_edge.infer.writer import Batch
+from imgsim_edge.infer.catalogue.database import Catalogue
+from imgsim_edge.infer.catalogue.rows import PhotoRow
+from imgsim_edge.infer.catalogue.writer import Batch
+from imgsim_edge.infer.encoder.embed import content_digest
+from imgsim_edge.infer.encoder.onnx_encoder import Encoder
+from imgsim_edge.infer.index.image_index import ImageIndex
 from PIL import Image
 from playwright.sync_api import sync_playwright
 

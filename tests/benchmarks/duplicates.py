@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from imgsim_edge.infer import ImageIndex
-from imgsim_edge.infer.duplicates import find_groups
+from imgsim_edge.infer.duplicates.groups import find_groups
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 ORIGINAL, MIRRORED = "original", "mirrored"

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 from imgsim_edge.infer import ImageIndex
-from imgsim_edge.infer.catalogue import Catalogue
-from imgsim_edge.infer.duplicates import find_groups
-from imgsim_edge.infer.encoder import Encoder
-from imgsim_edge.infer.follow import follow
-from imgsim_edge.infer.rows import PhotoRow
-from imgsim_edge.infer.writer import Batch
+from imgsim_edge.infer.catalogue.database import Catalogue
+from imgsim_edge.infer.catalogue.rows import PhotoRow
+from imgsim_edge.infer.catalogue.writer import Batch
+from imgsim_edge.infer.duplicates.groups import find_groups
+from imgsim_edge.infer.encoder.onnx_encoder import Encoder
+from imgsim_edge.infer.search.hnsw_refresh import follow
 from PIL import Image
 
 PICTURES = 500  # different ones; the photos are links to their files

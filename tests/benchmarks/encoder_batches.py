@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
 
-    from imgsim_edge.infer.encoder import model_path
+    from imgsim_edge.infer.encoder.onnx_encoder import model_path
 
     rows: dict[tuple[str, int, int], list[list[float]]] = {
         (model, threads, batch): []

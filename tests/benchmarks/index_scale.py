@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from common import child_cpu_seconds, measured
 from imgsim_edge.infer import Encoder, ImageIndex
-from imgsim_edge.infer.catalogue import Catalogue
-from imgsim_edge.infer.follow import follow
-from imgsim_edge.infer.rows import PhotoRow
-from imgsim_edge.infer.writer import Batch
+from imgsim_edge.infer.catalogue.database import Catalogue
+from imgsim_edge.infer.catalogue.rows import PhotoRow
+from imgsim_edge.infer.catalogue.writer import Batch
+from imgsim_edge.infer.search.hnsw_refresh import follow
 from PIL import Image
 
 STEPS = ("fill", "build", "ask", "change", "verify")

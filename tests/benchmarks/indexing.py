@@ -19,7 +19,7 @@ from pathlib import Path
 
 from common import Spent, measured, report
 from imgsim_edge.infer import Encoder, ImageIndex, load_photo
-from imgsim_edge.infer.benchmark_data import make_photos
+from imgsim_edge.infer.benchmark.synthetic import make_photos
 from imgsim_edge.infer.machine import available_cores
 
 SETS = {"12-megapixel": ((4000, 3000), 1), "320 × 240": ((320, 240), 16)}  # size, times --photos

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from imgsim_edge.infer.benchmark_data import make_photos
+from imgsim_edge.infer.benchmark.synthetic import make_photos
 
 INDEX = """
 import sys

@@ -18,8 +18,8 @@ import tempfile
 from pathlib import Path
 
 from common import child_cpu_seconds, report
-from imgsim_edge.infer.benchmark_data import make_index, make_photos
-from imgsim_edge.infer.encoder import Encoder, model_path
+from imgsim_edge.infer.benchmark.synthetic import make_index, make_photos
+from imgsim_edge.infer.encoder.onnx_encoder import Encoder, model_path
 
 IMPORTS = "import numpy, onnxruntime"
 BARE = """

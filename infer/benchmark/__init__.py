@@ -1,0 +1,1 @@
+"""An encoder and made-up photos → how fast this machine is."""

@@ -1,0 +1,217 @@
+"""Reading one committed state of the catalogue."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Ids, Vectors
+from . import rows
+from .rows import (
+    BLOCK_SLOTS,
+    COLUMNS,
+    Block,
+    DamagedRowError,
+    FolderRow,
+    Header,
+    PhotoRow,
+    RootRow,
+    UnreadRow,
+)
+
+
+class Snapshot:
+    """One committed state of a catalogue, for as long as its transaction lasts.
+
+    For one thread. Every method raises IndexDamagedError where a row is not what was written (the
+    catalogue translates :class:`DamagedRowError`).
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._header: Header | None = None
+        self._paths: dict[int, Path] = {}
+
+    # --- the index -------------------------------------------------------------------------------
+
+    def header(self) -> Header:
+        """Read what the index says about itself."""
+        if self._header is None:
+            self._header = rows.header(list(self.select("header")))
+        return self._header
+
+    def note(self, key: str) -> bytes | None:
+        """Read a note; None where there is none of that key."""
+        for row in self.select("note", "WHERE key = ?", (key,)):
+            if not rows.is_intact(row):
+                raise DamagedRowError(f"note {key}")
+            return bytes(row[1])
+        return None
+
+    def distinct_pairs(self) -> set[tuple[bytes, bytes]]:
+        """Read the pairs of content digests, the lower first, that someone said are no copies."""
+        pairs = set()
+        for row in self.select("distinct_pair"):
+            if not rows.is_intact(row):
+                raise DamagedRowError("a pair of distinct photos")
+            pairs.add((row[0], row[1]))
+        return pairs
+
+    # --- folders ---------------------------------------------------------------------------------
+
+    def roots(self) -> dict[int, RootRow]:
+        """Read the root folders by id."""
+        return {root.id: root for root in map(rows.root_row, self.select("root"))}
+
+    def folders(self, root: int | None = None) -> Iterator[FolderRow]:
+        """Read the folders of a root, or of all."""
+        only = () if root is None else (root,)
+        where = "WHERE root = ?" if only else ""
+        return map(rows.folder_row, self.select("folder", where, only))
+
+    def folder_path(self, folder: int) -> Path:
+        """Name a folder by its absolute path."""
+        path = self._paths.get(folder)
+        if path is None:
+            found = list(self.select("folder", "WHERE id = ?", (folder,)))
+            roots = self.roots()
+            if not found or found[0][1] not in roots:
+                raise DamagedRowError(f"folder {folder}")
+            row = rows.folder_row(found[0])
+            path = self._paths[folder] = roots[row.root].path / row.path
+        return path
+
+    def path(self, photo: PhotoRow) -> Path:
+        """Name a photo's file by its absolute path."""
+        return self.folder_path(photo.folder) / photo.name
+
+    def place(self, path: Path) -> tuple[RootRow, str] | None:
+        """Find the root that an absolute path lies under, and the path relative to it."""
+        for root in self.roots().values():
+            if path.is_relative_to(root.path):
+                relative = path.relative_to(root.path).as_posix()
+                return root, "" if relative == "." else relative
+        return None
+
+    def below(self, path: Path) -> list[FolderRow]:
+        """Read the folders at and below an absolute path, of whatever root."""
+        return [
+            folder
+            for root in self.roots().values()
+            for folder in self.folders(root.id)
+            if (root.path / folder.path).is_relative_to(path)
+        ]
+
+    # --- files -----------------------------------------------------------------------------------
+
+    def photos(self, ids: Iterable[int] | None = None) -> Iterator[PhotoRow]:
+        """Read photos, all of them or those with the given ids, in the order asked for.
+
+        Ids that are not in the catalogue are passed over.
+        """
+        if ids is None:
+            return map(rows.photo_row, self.select("photo", "ORDER BY id"))
+        return (
+            rows.photo_row(row)
+            for number in ids
+            for row in self.select("photo", "WHERE id = ?", (number,))
+        )
+
+    def photo_named(self, folder: int, name: str) -> PhotoRow | None:
+        """Look up a photo by its folder and its file's name."""
+        found = self.select("photo", "WHERE folder = ? AND name = ?", (folder, os.fsencode(name)))
+        return next(map(rows.photo_row, found), None)
+
+    def unread_named(self, folder: int, name: str) -> UnreadRow | None:
+        """Look up an unreadable file by its folder and its name."""
+        found = self.select("unread", "WHERE folder = ? AND name = ?", (folder, os.fsencode(name)))
+        return next(map(rows.unread_row, found), None)
+
+    def photos_in(self, folder: int) -> list[PhotoRow]:
+        """Read the photos of one folder."""
+        return list(map(rows.photo_row, self.select("photo", "WHERE folder = ?", (folder,))))
+
+    def unread_in(self, folder: int) -> list[UnreadRow]:
+        """Read the unreadable files of one folder."""
+        return list(map(rows.unread_row, self.select("unread", "WHERE folder = ?", (folder,))))
+
+    def unread(self) -> Iterator[UnreadRow]:
+        """Read all unreadable files."""
+        return map(rows.unread_row, self.select("unread"))
+
+    def of_size(self, size: int) -> list[PhotoRow]:
+        """Read the photos whose files have so many bytes: only these can have the same content."""
+        return list(map(rows.photo_row, self.select("photo", "WHERE size = ?", (size,))))
+
+    def find(self, path: Path) -> PhotoRow | None:
+        """Look up the photo with an absolute path."""
+        placed = self.place(path)
+        if placed is None:
+            return None
+        root, relative = placed
+        inside = PurePosixPath(relative)
+        folder = "" if str(inside.parent) == "." else str(inside.parent)
+        number = self.folder_id(root.id, folder)
+        return None if number is None else self.photo_named(number, inside.name)
+
+    def folder_id(self, root: int, path: str) -> int | None:
+        """Look up a folder by its path relative to its root."""
+        for (number,) in self.connection.execute(
+            "SELECT id FROM folder WHERE root = ? AND path = ?", (root, os.fsencode(path))
+        ):
+            return int(number)
+        return None
+
+    def ids_below(self, path: Path) -> Ids:
+        """List the photos at or below an absolute path: int64, shape = (n,)."""
+        query = "SELECT id FROM photo WHERE folder = ?"
+        found = [
+            number
+            for folder in self.below(path)
+            for (number,) in self.connection.execute(query, (folder.id,))
+        ]
+        photo = None if found else self.find(path)
+        return np.array([photo.id] if photo else found, dtype=np.int64)
+
+    # --- vectors ---------------------------------------------------------------------------------
+
+    def blocks(self, since: int = -1, first: int = 0, count: int | None = None) -> Iterator[Block]:
+        """Read blocks of vectors in order.
+
+        Args:
+            since: only blocks that changed after this generation.
+            first: number of the first block.
+            count: of how many numbers; to the end where None.
+        """
+        dimension = self.header().dimension
+        last = 1 << 62 if count is None else first + count - 1
+        where = "WHERE block BETWEEN ? AND ? AND generation > ? ORDER BY block"
+        for row in self.select("vectors", where, (first, last, since)):
+            yield rows.block(row, dimension)
+
+    def changed_blocks(self, since: int) -> list[int]:
+        """List the numbers of the blocks that changed after a generation, without reading them."""
+        query = "SELECT block FROM vectors WHERE generation > ? ORDER BY block"
+        return [number for (number,) in self.connection.execute(query, (since,))]
+
+    def vector(self, photo: PhotoRow) -> Vectors:
+        """Read one photo's vector, float32, shape = (dimension,)."""
+        number, slot = divmod(photo.id, BLOCK_SLOTS)
+        for block in self.blocks(first=number, count=1):
+            vector: Vectors = block.vectors[slot]
+            if block.live[slot] and rows.vector_checksum(vector) == photo.vector:
+                return vector
+        raise DamagedRowError(f"vector of photo {photo.id}")
+
+    # --- tables ----------------------------------------------------------------------------------
+
+    def select(self, table: str, rest: str = "", values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """Read rows of a table as they lie there, unchecked, with the columns of ``COLUMNS``."""
+        return self.connection.execute(
+            f"SELECT {', '.join(COLUMNS[table])} FROM {table} {rest}", values
+        )

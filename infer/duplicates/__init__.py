@@ -1,0 +1,1 @@
+"""Photos of an index → groups of copies."""

@@ -1,0 +1,1 @@
+"""Pixels → unit vectors, by an ONNX encoder."""

@@ -1,0 +1,175 @@
+"""Stage 3: pixels become unit vectors, by an ONNX encoder.
+
+The contract of an encoder file: one input ``images``, uint8 ``[batch, size, size, 3]``, upright
+sRGB; one output ``embeddings``, float32 ``[batch, dimension]``, of unit length. Scaling, layout and
+normalisation are inside the graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..arrays import Vectors
+from ..errors import EncoderError
+from ..machine import available_cores
+from .digest import graph_digest
+
+if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
+    from ..arrays import Pixels
+
+
+INPUT_NAME, OUTPUT_NAME = "images", "embeddings"
+SHIPPED = {  # name → file in imgsim_edge.models
+    "default": "mobilenet-64.onnx",
+    "fp32": "mobilenet-64-fp32.onnx",
+}
+RUN_BATCH = 4  # photos in one run of the network; more make none of them quicker, but take memory
+_QUIET = 3  # ONNX Runtime's severity from which on it writes to stderr: errors
+_UNIT_TOLERANCE = 1e-2  # |length − 1| of an embedding; half precision stays far below
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What an encoder file declares.
+
+    Attributes:
+        image_size: side of the photos it takes, in pixels.
+        dimension: length of the vectors it gives.
+        metadata: the file's ``metadata_props``.
+    """
+
+    image_size: int
+    dimension: int
+    metadata: dict[str, str]
+
+
+def model_path(model: Path | str) -> Path:
+    """Find an encoder by the name of a shipped one (``"default"``, ``"fp32"``) or by its path.
+
+    Raises:
+        EncoderError: there is no such file.
+    """
+    if str(model) in SHIPPED:
+        from imgsim_edge import models
+
+        return Path(models.__path__[0]) / SHIPPED[str(model)]
+    path = Path(model)
+    if not path.is_file():
+        names = ", ".join(SHIPPED)
+        raise EncoderError(f"no such model: {path} (give an .onnx file, or one of: {names})")
+    return path
+
+
+class Encoder:
+    """An encoder, loaded and ready.
+
+    Args:
+        model: the name of a shipped encoder or the path of an ``.onnx`` file.
+        threads: cores that one call may use; every core of this process by default. Whoever calls
+            it from several threads at once gets the most photos a second with one core each.
+
+    Raises:
+        EncoderError: the file is missing, damaged, or not an encoder of the contract.
+
+    All methods may be called from several threads at once.
+    """
+
+    def __init__(self, model: Path | str = "default", threads: int | None = None) -> None:
+        import onnxruntime
+
+        self.path = model_path(model)
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise EncoderError(f"cannot read the model {self.path}: {error.strerror}") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or available_cores()
+        options.log_severity_level = _QUIET
+        # Waiting threads would otherwise burn cores that have something else to do.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self.digest = graph_digest(content)
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise EncoderError(f"{self.path} is not a usable ONNX model: {reason}") from error
+        self._contract = _contract(self._session, self.path)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the photos it takes, in pixels."""
+        return self._contract.image_size
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors it gives."""
+        return self._contract.dimension
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says about its origin (producer, backbone, training data, licence, …)."""
+        return self._contract.metadata
+
+    def encode(self, images: Pixels) -> Vectors:
+        """Embed a batch of photos, of any length: it goes through the network in small parts.
+
+        Args:
+            images: uint8, shape = (batch, image_size, image_size, 3), upright sRGB.
+
+        Returns:
+            float32, shape = (batch, dimension), each row of unit length (or all zero, where no unit
+            of the embedding answered); the dot product of two rows is their cosine similarity.
+
+        Raises:
+            ValueError: the batch has another type or shape.
+            EncoderError: the network failed or gave something other than unit vectors.
+        """
+        expected = (self.image_size, self.image_size, 3)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
+            raise ValueError(f"need uint8 (batch, {expected}), got {images.dtype} {images.shape}")
+        vectors = np.empty((len(images), self.dimension), dtype=np.float32)
+        for start in range(0, len(images), RUN_BATCH):
+            part = slice(start, start + RUN_BATCH)
+            try:
+                (vectors[part],) = self._session.run([OUTPUT_NAME], {INPUT_NAME: images[part]})
+            except Exception as error:  # ONNX Runtime's exceptions have no common base
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise EncoderError(f"{self.path} failed: {reason}") from error
+        lengths = np.linalg.norm(vectors, axis=1)
+        if not np.all((np.abs(lengths - 1.0) < _UNIT_TOLERANCE) | (lengths == 0.0)):
+            raise EncoderError(f"{self.path} does not give vectors of unit length")
+        return vectors
+
+
+def _contract(session: object, path: Path) -> Contract:
+    inputs, outputs = session.get_inputs(), session.get_outputs()  # type: ignore[attr-defined]
+    problem = ""
+    if len(inputs) != 1 or inputs[0].name != INPUT_NAME or inputs[0].type != "tensor(uint8)":
+        problem = f"its input must be {INPUT_NAME!r} of uint8"
+    elif len(outputs) != 1 or outputs[0].name != OUTPUT_NAME or outputs[0].type != "tensor(float)":
+        problem = f"its output must be {OUTPUT_NAME!r} of float32"
+    else:
+        taken, given = inputs[0].shape, outputs[0].shape
+        if (
+            len(taken) != 4
+            or taken[1] != taken[2]
+            or taken[3] != 3
+            or not isinstance(taken[1], int)
+        ):
+            problem = f"its input must be [batch, size, size, 3], not {taken}"
+        elif isinstance(taken[0], int):
+            problem = f"its batch axis must be dynamic, not {taken[0]}"
+        elif len(given) != 2 or not isinstance(given[1], int):
+            problem = f"its output must be [batch, dimension], not {given}"
+    if problem:
+        raise EncoderError(
+            f"{path} is not an encoder: {problem} (make one with `imgsim-edge export`)"
+        )
+    metadata = dict(session.get_modelmeta().custom_metadata_map)  # type: ignore[attr-defined]
+    return Contract(image_size=inputs[0].shape[1], dimension=outputs[0].shape[1], metadata=metadata)

@@ -1,0 +1,1 @@
+"""Labelled photos and encoders → measures of retrieval, as tables and pages."""

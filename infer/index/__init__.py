@@ -1,0 +1,1 @@
+"""The façade: folders → an index → answers, and the upkeep of it."""

@@ -1,0 +1,610 @@
+"""The façade: an index of photos that can be added to and searched.
+
+The command line uses this and nothing below it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..arrays import Ids, Vectors
+from ..catalogue.database import Catalogue
+from ..catalogue.reader import Snapshot
+from ..catalogue.rows import BLOCK_SLOTS, DamagedRowError, PhotoRow, vector_checksum
+from ..encoder.onnx_encoder import Encoder
+from ..errors import IndexMismatchError, IndexMissingError, UsageError
+from ..search.exact import Nearest, Stored, all_vectors, sample
+from ..search.planner import Searcher
+from ..search.rarity import SAMPLE as BACKGROUND_SAMPLE
+from ..search.rarity import Background
+from .query import names_of, query_vectors
+from .results import IndexedPhoto as IndexedPhoto
+from .results import IndexInfo as IndexInfo
+from .results import Match as Match
+from .results import Neighbours as Neighbours
+
+if TYPE_CHECKING:
+    from ..catalogue.writer import Writer
+    from ..progress import Progress
+    from .query import Query
+    from .update import AddReport
+    from .verify import Finding
+
+_BACKGROUND = "background"  # the note that holds the sample of random pairs
+_BACKGROUND_COUNT = "background photos"  # the note that tells of how many photos it was taken
+_REFRESH_AT = 1.5  # times as many photos as when it was taken, or as few
+_JOIN_PART = 1024  # photos of a self-join that are asked for at once
+
+
+def default_folder() -> Path:
+    """Name the folder of the index: ``$IMGSIM_EDGE_INDEX`` or a place for this user's data."""
+    named = os.environ.get("IMGSIM_EDGE_INDEX")
+    if named:
+        return Path(named)
+    from platformdirs import user_data_path
+
+    return user_data_path("imgsim-edge", appauthor=False) / "index"
+
+
+class ImageIndex:
+    """An index of photos in a folder of its own. Make one with :meth:`open` or :meth:`create`.
+
+    Everything that reads (searching, looking, :meth:`verify`) may be done from several threads at
+    once, and beside one writer in this or another process: each answer is of one committed state.
+    What writes (:meth:`add`, :meth:`remove`, :meth:`forget`, :meth:`relocate`,
+    :meth:`mark_distinct`, :meth:`repair`) is for one thread of one process at a time; another one
+    gets an IndexBusyError at once. Whatever interrupts a writer, what it had committed stays and
+    nothing else.
+
+    Any method may raise IndexDamagedError where what it reads is not what was written, and
+    IndexBusyError where another process kept the catalogue to itself for half a minute.
+    """
+
+    def __init__(self, catalogue: Catalogue, model: Path | str | None = None) -> None:
+        self.folder = catalogue.folder
+        self._catalogue = catalogue
+        self._model = model
+        self._encoder: Encoder | None = None  # quickest for one photo: a call uses every core
+        self._adds_with: Encoder | None = None  # quickest for many: called once for each core
+        self._encoder_lock = threading.Lock()
+        self._searcher = Searcher(catalogue.folder)
+        with catalogue.snapshot() as snapshot:
+            self._made_by = snapshot.header()  # an index keeps its encoder for life
+        if model is not None:
+            _ = self.encoder  # a model that was asked for by name must fit at once
+
+    # --- life ------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, folder: Path | str | None = None, model: Path | str | None = None) -> ImageIndex:
+        """Open an existing index. One of an older format is brought to the present one.
+
+        Args:
+            folder: where it lies; the default place where None.
+            model: the encoder, by name or path; the one that made the index where None.
+
+        Raises:
+            IndexMissingError: there is none.
+            IndexMismatchError: of a newer format, or made by another encoder than ``model``.
+            IndexDamagedError: its catalogue is damaged.
+        """
+        return cls(Catalogue(Path(folder) if folder else default_folder()), model)
+
+    @classmethod
+    def create(
+        cls, folder: Path | str | None = None, model: Path | str | None = None
+    ) -> ImageIndex:
+        """Open an index, or make an empty one where there is none. Arguments as for :meth:`open`.
+
+        Raises:
+            UsageError: the folder cannot be written.
+        """
+        try:
+            return cls.open(folder, model)
+        except IndexMissingError:
+            encoder = Encoder(model or "default", threads=1)
+            name = "default" if model is None else str(model)
+            where = Path(folder) if folder else default_folder()
+            if Path(name).is_file():
+                name = str(Path(name).absolute())
+            catalogue = Catalogue.create(where, encoder.digest, name, encoder.dimension)
+            index = cls(catalogue)
+            index._adds_with = encoder
+            return index
+
+    @staticmethod
+    def repair(folder: Path | str | None = None) -> list[Finding]:
+        """Rebuild what can be rebuilt of a damaged index, and say what cannot.
+
+        Every photo whose row and vector are proven by their checksums is kept. The next
+        :meth:`add` looks at every file again and takes in what was lost. The damaged catalogue is
+        kept beside the new one where anything was.
+
+        Returns:
+            what was found and done; empty where nothing was wrong.
+
+        Raises:
+            IndexDamagedError: it cannot even be told which encoder made the index.
+            IndexMissingError, IndexBusyError, UsageError: as elsewhere.
+        """
+        from .repair import repair
+
+        return repair(Path(folder) if folder else default_folder())
+
+    def close(self) -> None:
+        """Release the index's files."""
+        self._catalogue.close()
+
+    def __enter__(self) -> ImageIndex:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that made this index, loaded at first use.
+
+        Raises:
+            EncoderError: its file is gone or damaged.
+            IndexMismatchError: the file holds another encoder by now.
+        """
+        with self._encoder_lock:
+            if self._encoder is None:
+                self._encoder = self._load_encoder()
+            return self._encoder
+
+    def _adding_encoder(self) -> Encoder:
+        if self._adds_with is None:
+            self._adds_with = self._load_encoder(threads=1)
+        return self._adds_with
+
+    def _load_encoder(self, threads: int | None = None) -> Encoder:
+        name = str(self._model or self._made_by.model)
+        encoder = Encoder(name, threads)
+        if encoder.digest != self._made_by.encoder_digest:
+            raise IndexMismatchError(
+                f"the index in {self.folder} was made by another encoder than {name} "
+                f"({self._made_by.model}, digest {self._made_by.encoder_digest[:8]}…): name "
+                "that one with --model, or another folder with --index and index again"
+            )
+        return encoder
+
+    # --- changing --------------------------------------------------------------------------------
+
+    def add(
+        self,
+        paths: Sequence[Path | str] | None = None,
+        progress: Progress | None = None,
+        threads: int | None = None,
+        *,
+        allow_empty: bool = False,
+        graph_progress: Progress | None = None,
+        exclude: Sequence[str] | None = None,
+        retry: bool = False,
+    ) -> AddReport:
+        """Bring the index up to date with folders of photos, or with single files.
+
+        Only files that are new or whose size or time changed are read, and only those with new
+        content are decoded. Photos whose files are gone leave the index; a root folder that is
+        missing or empty, or a mount point with nothing mounted, empties nothing. Work is committed
+        batch by batch: whatever ends this call, what was committed stays, and the next goes on.
+        At the end the graph is brought up to date.
+
+        Args:
+            paths: folders, each with everything below it, and single files inside folders that are
+                known; all known folders where None. A path inside a known folder that is no longer
+                there leaves the index.
+            progress: called with (files done, files to do) after every batch.
+            threads: how many photos are worked on at once; one for each core by default.
+            allow_empty: a new folder may be without photos yet: it is remembered.
+            graph_progress: called with (vectors done, vectors to do) while the graph is built.
+            exclude: patterns of what is passed over below the roots of ``paths`` from now on (see
+                ``ignore``); what was said before counts where None.
+            retry: also try files again that failed before and have not changed.
+
+        Raises:
+            UsageError: a folder is no folder and unknown, or none of them holds a photo; or the
+                disk is full.
+            IndexBusyError: another process is writing.
+            EncoderError: the encoder fails.
+        """
+        from ..search.hnsw_refresh import follow
+        from .update import Update
+
+        with self._catalogue.writer() as writer:
+            update = Update(
+                writer,
+                self._adding_encoder,
+                progress,
+                threads,
+                allow_empty=allow_empty,
+                retry=retry,
+            )
+            known = [root.path for root in writer.roots().values()]
+            wanted = known if paths is None else [Path(os.path.realpath(path)) for path in paths]
+            update.run(wanted, exclude)
+            _refresh_background(writer)
+            follow(writer, self.folder, graph_progress)
+        return update.report
+
+    def remove(self, paths: Sequence[Path | str]) -> int:
+        """Take photos out of the index, by their files or by folders above them.
+
+        The files themselves are not touched; where they still exist, the next :meth:`add` of their
+        folder finds them again. All leave in one commit.
+
+        Returns:
+            how many photos left.
+
+        Raises:
+            IndexBusyError: another process is writing.
+        """
+        from ..catalogue.writer import Batch
+        from ..search.hnsw_refresh import follow
+
+        with self._catalogue.writer() as writer:
+            gone = {
+                number
+                for path in paths
+                for name in names_of(Path(path))
+                for number in writer.ids_below(name).tolist()
+            }
+            if gone:
+                writer.commit(Batch(gone=sorted(gone)))
+                follow(writer, self.folder)
+        return len(gone)
+
+    def forget(self, root: Path | str) -> int:
+        """Forget a root folder with all its photos, in one commit. Its files are not touched.
+
+        Returns:
+            how many photos left.
+
+        Raises:
+            UsageError: it is no root folder of this index.
+            IndexBusyError: another process is writing.
+        """
+        from ..search.hnsw_refresh import follow
+
+        with self._catalogue.writer() as writer:
+            roots = {known.path: known.id for known in writer.roots().values()}
+            named = [name for name in names_of(Path(root)) if name in roots]
+            if not named:
+                listed = ", ".join(map(str, roots)) or "none"
+                raise UsageError(f"{root} is no folder that was indexed (these were: {listed})")
+            count = writer.forget(roots[named[0]])
+            follow(writer, self.folder)
+        return count
+
+    def relocate(self, old: Path | str, new: Path | str) -> list[Path]:
+        """Tell the index that a library has moved, in one commit. No photo is read.
+
+        Args:
+            old: where it was: a root folder, or a folder above some.
+            new: where it is.
+
+        Returns:
+            the new paths of the roots that moved.
+
+        Raises:
+            UsageError: no root was there, or the new place is not there or overlaps another root.
+            IndexBusyError: another process is writing.
+        """
+        target = Path(os.path.realpath(new))
+        if not target.is_dir():
+            raise UsageError(f"{new} is no folder: name the place where the photos are now")
+        with self._catalogue.writer() as writer:
+            roots = writer.roots().values()
+            for source in names_of(Path(old)):
+                moved = {
+                    root.id: target / root.path.relative_to(source)
+                    for root in roots
+                    if root.path.is_relative_to(source)
+                }
+                if moved:
+                    break
+            else:
+                listed = ", ".join(str(root.path) for root in roots) or "none"
+                raise UsageError(f"no folder that was indexed is in {old} (these were: {listed})")
+            for other in roots:
+                for place in moved.values() if other.id not in moved else ():
+                    if other.path.is_relative_to(place) or place.is_relative_to(other.path):
+                        raise UsageError(
+                            f"{place} overlaps {other.path}, which was indexed too: "
+                            "forget one of them first"
+                        )
+            writer.relocate(moved)
+        return list(moved.values())
+
+    def mark_distinct(self, digests: Iterable[bytes], *, forget: bool = False) -> None:
+        """Remember that photos are no copies of one another, whatever their pictures look like.
+
+        The judgement is about contents: it stays when files are moved, and goes when they change.
+
+        Args:
+            digests: content digests of the photos; every pair of them is meant.
+            forget: take the judgement back.
+
+        Raises:
+            IndexBusyError: another process is writing.
+        """
+        pairs = list(combinations(sorted(set(digests)), 2))
+        with self._catalogue.writer() as writer:
+            if forget:
+                writer.remove_distinct(pairs)
+            else:
+                writer.add_distinct(pairs)
+
+    def distinct_pairs(self) -> set[tuple[bytes, bytes]]:
+        """Read the pairs of content digests, the lower first, that were marked as distinct."""
+        with self._catalogue.snapshot() as snapshot:
+            return snapshot.distinct_pairs()
+
+    # --- searching -------------------------------------------------------------------------------
+
+    def similar(
+        self,
+        query: Query,
+        k: int = 10,
+        *,
+        exact: bool = False,
+        within: Path | str | None = None,
+        min_score: float | None = None,
+        omit: Collection[int] = (),
+    ) -> list[Match]:
+        """Find the photos most similar to one photo.
+
+        Args:
+            query: a path, the bytes of an image file, a binary file, a Pillow image, pixels (uint8,
+                shape = (height, width, 3)) or a vector (float, shape = (dimension,)).
+            k: how many at most.
+            exact: compare with every photo, whatever the graph could tell.
+            within: only photos below this folder.
+            min_score: only photos with at least this score.
+            omit: ids of photos that are no answer.
+
+        Returns:
+            The best first; equal scores in the order of paths. A query that is itself a photo of
+            the index is not among its answers.
+
+        Raises:
+            PhotoError: the query is no photo.
+            EncoderError, IndexMismatchError: as for :attr:`encoder`.
+        """
+        return self.similar_many(
+            [query], k, exact=exact, within=within, min_score=min_score, omit=omit
+        )[0]
+
+    def similar_many(
+        self,
+        queries: Sequence[Query],
+        k: int = 10,
+        *,
+        exact: bool = False,
+        within: Path | str | None = None,
+        min_score: float | None = None,
+        omit: Collection[int] = (),
+    ) -> list[list[Match]]:
+        """Answer several queries at once; see :meth:`similar`. All see the same state."""
+        if k < 1:
+            raise UsageError(f"the number of answers must be at least 1, not {k}")
+        with self._catalogue.snapshot() as snapshot:
+            asked = query_vectors(queries, snapshot, lambda: self.encoder)
+            found = self._searcher.nearest(
+                asked.vectors,
+                k + 1 + len(omit),
+                snapshot,
+                exact=exact,
+                only=None if within is None else _ids_below(within, snapshot),
+            )
+            answers = [
+                _matches(vector, nearest, {itself, *omit}, k, snapshot)
+                for vector, nearest, itself in zip(asked.vectors, found, asked.ids, strict=True)
+            ]
+        if min_score is None:
+            return answers
+        return [[match for match in answer if match.score >= min_score] for answer in answers]
+
+    def embed(self, queries: Sequence[Query]) -> Vectors:
+        """Give the vectors of queries: float32, shape = (len(queries), dimension), unit length.
+
+        A file that is in the index as it is now is not decoded again. Errors as for
+        :meth:`similar`.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            return query_vectors(queries, snapshot, lambda: self.encoder).vectors
+
+    def neighbours(
+        self, k: int = 10, *, exact: bool = False, within: Path | str | None = None
+    ) -> Iterator[Neighbours]:
+        """Join the index with itself: the ``k`` nearest others of every photo, part by part.
+
+        Memory holds one part and the graph (or all vectors), never a square. One committed state is
+        seen from the first part to the last.
+
+        Args:
+            k: how many others at most.
+            exact: compare with every photo, whatever the graph could tell.
+            within: only photos below this folder, on both sides.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            only = None if within is None else _ids_below(within, snapshot)
+            ids, vectors = all_vectors(snapshot)
+            if only is not None:
+                mine = np.isin(ids, only)
+                ids, vectors = ids[mine], vectors[mine]
+            for first in range(0, len(ids), _JOIN_PART):
+                part, queries = ids[first : first + _JOIN_PART], vectors[first : first + _JOIN_PART]
+                found = self._searcher.nearest(queries, k + 1, snapshot, exact=exact, only=only)
+                yield _joined(part, queries, found, k)
+
+    def background(self) -> Background | None:
+        """Tell how similar random pairs of this index's photos are; None with fewer than two.
+
+        The sample is taken when photos are added, and again whenever there are half as many more,
+        or fewer, than when it was taken.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            text = snapshot.note(_BACKGROUND)
+        return Background.from_text(text.decode()) if text else None
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def find(self, path: Path | str) -> IndexedPhoto | None:
+        """Look up the photo of a file; None where the index holds none of that path."""
+        with self._catalogue.snapshot() as snapshot:
+            for candidate in names_of(Path(path)):
+                row = snapshot.find(candidate)
+                if row is not None:
+                    return _public(row, snapshot)
+        return None
+
+    def photos(
+        self, ids: Sequence[int] | None = None, *, within: Path | str | None = None
+    ) -> Iterator[IndexedPhoto]:
+        """Go through photos in the order of their ids, or those with the ids given, in that order.
+
+        All are of one committed state. Ids that are not in the index are passed over.
+
+        Args:
+            ids: which photos; all where None.
+            within: only photos below this folder.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            only = None if within is None else {int(n) for n in _ids_below(within, snapshot)}
+            for row in snapshot.photos(ids):
+                if only is None or row.id in only:
+                    yield _public(row, snapshot)
+
+    def vectors(self, ids: Sequence[int] | None = None) -> tuple[Ids, Vectors]:
+        """Read stored vectors.
+
+        Args:
+            ids: of which photos; of all where None.
+
+        Returns:
+            ids, int64, shape = (n,), in rising order, and float32, shape = (n, dimension). Ids that
+            are not in the index are passed over.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            if ids is None:
+                return all_vectors(snapshot)
+            wanted = np.unique(np.asarray(ids, dtype=np.int64))
+            held: list[Ids] = [np.empty(0, np.int64)]
+            vectors: list[Vectors] = [np.empty((0, snapshot.header().dimension), np.float32)]
+            for number in np.unique(wanted // BLOCK_SLOTS).tolist():
+                for block in snapshot.blocks(first=number, count=1):
+                    slots = wanted[wanted // BLOCK_SLOTS == number] - block.first
+                    slots = slots[block.live[slots]]
+                    held.append(slots + block.first)
+                    vectors.append(block.vectors[slots])
+        return np.concatenate(held), np.concatenate(vectors)
+
+    def info(self) -> IndexInfo:
+        """Tell what the index holds."""
+        with self._catalogue.snapshot() as snapshot:
+            header = snapshot.header()
+            roots = sorted(root.path for root in snapshot.roots().values())
+            unreadable = sum(1 for _ in snapshot.unread())
+        return IndexInfo(
+            folder=self.folder,
+            photos=header.photos,
+            unreadable=unreadable,
+            roots=roots,
+            away=[root for root in roots if not root.is_dir()],
+            model=header.model,
+            encoder_digest=header.encoder_digest,
+            dimension=header.dimension,
+            bytes=sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file()),
+            graph=header.graph,
+        )
+
+    def verify(self) -> list[Finding]:
+        """Read everything and check it: every checksum, SQLite's own check, the graph's file.
+
+        Returns:
+            what is wrong; empty where nothing is.
+        """
+        from .verify import verify
+
+        return verify(self._catalogue)
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with every commit that changes what can be found; quick to read."""
+        with self._catalogue.snapshot() as snapshot:
+            return snapshot.header().generation
+
+    def __len__(self) -> int:
+        """Count the photos that can be found."""
+        with self._catalogue.snapshot() as snapshot:
+            return snapshot.header().photos
+
+    def __iter__(self) -> Iterator[Path]:
+        """Go through the paths of all photos that can be found, as they are now."""
+        return iter([photo.path for photo in self.photos()])
+
+
+def _refresh_background(writer: Writer) -> None:
+    """Sample random pairs anew when the collection has become another in size."""
+    count, sampled = writer.header().photos, int(writer.note(_BACKGROUND_COUNT) or 0)
+    fits = sampled <= count * _REFRESH_AT <= sampled * _REFRESH_AT**2
+    if count >= 2 and not fits:
+        background = Background.of(sample(Stored.of(writer), BACKGROUND_SAMPLE))
+        writer.set_notes(
+            {_BACKGROUND: background.to_text().encode(), _BACKGROUND_COUNT: str(count).encode()}
+        )
+
+
+def _ids_below(folder: Path | str, snapshot: Snapshot) -> Ids:
+    for name in names_of(Path(folder)):
+        ids = snapshot.ids_below(name)
+        if len(ids):
+            return np.sort(ids)
+    return np.empty(0, np.int64)
+
+
+def _public(row: PhotoRow, snapshot: Snapshot) -> IndexedPhoto:
+    path = snapshot.path(row)
+    return IndexedPhoto(row.id, path, row.size, row.mtime_ns, row.digest, row.width, row.height)
+
+
+def _matches(
+    query: Vectors, found: Nearest, omit: Iterable[int | None], k: int, snapshot: Snapshot
+) -> list[Match]:
+    """Score the finalists in double precision, order them, and look up their photos."""
+    scores = (found.vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+    rows = list(snapshot.photos(found.ids.tolist()))
+    if len(rows) != len(found.ids):
+        raise DamagedRowError("a vector whose photo is missing")
+    for row, vector in zip(rows, found.vectors, strict=True):
+        if row.vector != vector_checksum(vector):
+            raise DamagedRowError(f"vector of photo {row.id}")
+    ranked = sorted(
+        (-score, snapshot.path(row), row)
+        for score, row in zip(scores.clip(-1.0, 1.0).tolist(), rows, strict=True)
+        if row.id not in omit
+    )
+    return [
+        Match(rank, -negated, path, row.width, row.height, row.id)
+        for rank, (negated, path, row) in enumerate(ranked[:k], start=1)
+    ]
+
+
+def _joined(ids: Ids, queries: Vectors, found: list[Nearest], k: int) -> Neighbours:
+    neighbours = np.full((len(ids), k), -1, dtype=np.int64)
+    scores = np.full((len(ids), k), -np.inf, dtype=np.float32)
+    for row, (photo, query, nearest) in enumerate(zip(ids, queries, found, strict=True)):
+        cosines = (nearest.vectors @ query).clip(-1.0, 1.0)
+        order = [n for n in np.lexsort((nearest.ids, -cosines)) if nearest.ids[n] != photo][:k]
+        neighbours[row, : len(order)] = nearest.ids[order]
+        scores[row, : len(order)] = cosines[order]
+    return Neighbours(ids, neighbours, scores)

@@ -1,0 +1,98 @@
+"""What an index answers with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..arrays import Ids, Vectors
+from ..catalogue.rows import GraphRecord
+
+
+@dataclass(frozen=True)
+class Match:
+    """One answer to a query.
+
+    Attributes:
+        rank: 1 for the most similar photo.
+        score: cosine similarity in [−1, 1]; 1 is the same direction.
+        path: of the photo.
+        width: of the upright photo in pixels.
+        height: likewise.
+        id: of the photo in the index; it stays while the photo does.
+    """
+
+    rank: int
+    score: float
+    path: Path
+    width: int
+    height: int
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedPhoto:
+    """One photo that an index can find.
+
+    Attributes:
+        id: a small whole number, the photo's as long as it stays in the index.
+        path: of its file.
+        size: of the file in bytes, when it was indexed.
+        mtime_ns: time of the file's last change then, in nanoseconds since 1970.
+        digest: BLAKE2b (128 bits) of the file's bytes.
+        width: of the upright photo in pixels.
+        height: likewise.
+    """
+
+    id: int
+    path: Path
+    size: int
+    mtime_ns: int
+    digest: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The nearest photos of some photos, a part of a self-join.
+
+    Attributes:
+        ids: int64, shape = (n,): the photos.
+        neighbours: int64, shape = (n, k): their nearest others, the best first, −1 where there are
+            fewer than k.
+        scores: float32, shape = (n, k): cosine similarities in [−1, 1], −inf where there is none.
+    """
+
+    ids: Ids
+    neighbours: Ids
+    scores: Vectors
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """What an index holds.
+
+    Attributes:
+        folder: where it lies.
+        photos: how many can be found.
+        unreadable: how many files could not be read as photos.
+        roots: the folders that were indexed.
+        away: those of them that are not there now.
+        model: name or path of the encoder.
+        encoder_digest: identity of the encoder.
+        dimension: length of a vector.
+        bytes: size of all files of the index.
+        graph: what is known of the graph, None where there is none.
+    """
+
+    folder: Path
+    photos: int
+    unreadable: int
+    roots: list[Path]
+    away: list[Path]
+    model: str
+    encoder_digest: str
+    dimension: int
+    bytes: int
+    graph: GraphRecord | None

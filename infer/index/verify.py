@@ -1,0 +1,156 @@
+"""Reading everything of an index and telling what is wrong with it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ..catalogue import rows
+from ..catalogue.database import Catalogue
+from ..catalogue.reader import Snapshot
+from ..catalogue.rows import BLOCK_SLOTS, COLUMNS, DamagedRowError
+from ..errors import ImgsimError
+from ..search.hnsw_refresh import graph_files
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with an index, or that was done about it.
+
+    Attributes:
+        what: in words, one line.
+        part: where. A graph can always be rebuilt from the catalogue.
+    """
+
+    what: str
+    part: Literal["catalogue", "graph"] = "catalogue"
+
+
+def verify(catalogue: Catalogue) -> list[Finding]:
+    """Check every checksum, SQLite's own integrity, and that catalogue and graph agree."""
+    findings = []
+    try:
+        with catalogue.snapshot() as snapshot:
+            findings += list(_integrity(snapshot))
+            findings += list(_rows(snapshot))
+            findings += list(_vectors(snapshot))
+            findings += list(_graph(snapshot, catalogue.folder))
+    except ImgsimError as error:
+        findings.append(Finding(str(error)))
+    return findings
+
+
+def _integrity(snapshot: Snapshot) -> Iterator[Finding]:
+    for (line,) in snapshot.connection.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield Finding(f"SQLite: {line}")
+
+
+def _rows(snapshot: Snapshot) -> Iterator[Finding]:
+    """Check the rows of all tables but the vectors', and what they refer to."""
+    known: dict[str, set[Any]] = {}
+    photos = 0
+    for table in COLUMNS:
+        if table == "vectors":
+            continue
+        seen: set[Any] = set()
+        try:
+            for row in snapshot.select(table):
+                seen.add(row[0])
+                if not rows.is_intact(row):
+                    yield Finding(f"{table} {row[0]}: its row is damaged")
+                    continue
+                if table == "photo":
+                    photos ^= row[-1]
+                above = {"folder": "root", "photo": "folder", "unread": "folder"}.get(table)
+                if above and row[1] not in known[above]:
+                    yield Finding(f"{table} {row[0]}: its {above} is missing")
+        except sqlite3.DatabaseError as error:
+            yield Finding(f"table {table}: {error}")
+        known[table] = seen
+    try:
+        header = snapshot.header()
+    except DamagedRowError as error:
+        yield Finding(str(error))
+        return
+    if (len(known["photo"]), photos) != (header.photos, header.photo_sum):
+        yield Finding("the photos do not add up to what the header says")
+
+
+def _vectors(snapshot: Snapshot) -> Iterator[Finding]:
+    """Check the blocks, and that they hold the vectors of the photos and of nothing else."""
+    try:
+        header = snapshot.header()
+    except DamagedRowError:
+        return  # said already
+    total = 0
+    last = -1
+    try:
+        for row in snapshot.select("vectors", "ORDER BY block"):
+            number = row[0]
+            last = max(last, number)
+            try:
+                block = rows.block(row, header.dimension)
+            except DamagedRowError:
+                yield Finding(f"vectors {number}: the block is damaged")
+                continue
+            total ^= block.checksum
+            if block.generation > header.generation:
+                yield Finding(f"vectors {number}: newer than the index")
+            between = (number * BLOCK_SLOTS, (number + 1) * BLOCK_SLOTS - 1)
+            here = list(snapshot.select("photo", "WHERE id BETWEEN ? AND ?", between))
+            live = set((np.flatnonzero(block.live) + block.first).tolist())
+            for photo in here:
+                if photo[0] not in live:
+                    yield Finding(f"photo {photo[0]}: it has no vector")
+                elif photo[8] != rows.vector_checksum(block.vectors[photo[0] - block.first]):
+                    yield Finding(f"photo {photo[0]}: the vector is not its own")
+            for number in sorted(live - {photo[0] for photo in here}):
+                yield Finding(f"photo {number}: it has a vector and no row")
+        beyond = (last + 1) * BLOCK_SLOTS
+        for photo in snapshot.select("photo", "WHERE id >= ? OR id < 0", (beyond,)):
+            yield Finding(f"photo {photo[0]}: it has no vector")
+    except sqlite3.DatabaseError as error:
+        yield Finding(f"table vectors: {error}")
+    if total != header.block_sum:
+        yield Finding("the vectors do not add up to what the header says")
+
+
+def _graph(snapshot: Snapshot, folder: Path) -> Iterator[Finding]:
+    """Check that the graph's file is what was written, and holds what the catalogue does."""
+    from ..search.hnsw import Graph
+
+    try:
+        header = snapshot.header()
+    except DamagedRowError:
+        return
+    record = header.graph
+    for file in graph_files(folder):
+        if record is None or file.name != record.file:
+            yield Finding(f"{file.name}: left over, and of no use", "graph")
+    if record is None:
+        return
+    if not (folder / record.file).is_file():
+        yield Finding(f"{record.file}: the graph is missing", "graph")
+        return
+    graph = Graph.load(folder, record, header.dimension)
+    if graph is None:
+        yield Finding(f"{record.file}: the graph is not what was written", "graph")
+        return
+    try:
+        for block in snapshot.blocks():
+            if block.generation > record.generation:
+                continue  # the graph need not know of this yet
+            slots = np.flatnonzero(block.live)
+            held, vectors = graph.holding(np.arange(BLOCK_SLOTS) + block.first)
+            same = np.array_equal(held - block.first, slots)
+            if not same or not np.array_equal(vectors, block.vectors[slots]):
+                number = block.first // BLOCK_SLOTS
+                yield Finding(f"{record.file}: the graph differs from vectors {number}", "graph")
+    except DamagedRowError:
+        return  # the block has been named

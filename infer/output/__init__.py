@@ -1,0 +1,1 @@
+"""Answers → text, pages, contact sheets, terminal pictures and files of vectors."""

@@ -1,0 +1,106 @@
+"""A page for people, in one file: no script, nothing loaded from elsewhere, photos inside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+from ..errors import PhotoError
+from ..machine import available_cores
+from ..photos.decode import load_thumbnail
+
+PICTURE_SIDE = 160  # pixels of the longer side of a photo on a page
+JPEG_QUALITY = 80
+
+_STYLE = """
+:root { color-scheme: light dark; --quiet: #666; --line: #ddd; --right: #2f855a; --wrong: #c53030 }
+@media (prefers-color-scheme: dark) {
+  :root { --quiet: #aaa; --line: #333; --right: #68d391; --wrong: #fc8181 } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem }
+h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2.5rem } h3 { font-size: 1rem }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+td, th { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line) }
+.photos { display: flex; flex-wrap: wrap; gap: .8rem; margin: .8rem 0; align-items: start }
+figure { margin: 0; width: 10rem }
+figure img { max-width: 10rem; max-height: 10rem; display: block }
+.right img { outline: 3px solid var(--right) } .wrong img { outline: 3px solid var(--wrong) }
+figcaption { font-size: .8rem; overflow-wrap: anywhere }
+a { display: inline-block } a:focus-visible { outline: 3px solid Highlight; outline-offset: 4px }
+.quiet { color: var(--quiet) } .gone { color: var(--wrong) }
+"""
+_NOTHING_FROM_ELSEWHERE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def page(title: str, parts: Iterable[str], style: str = "") -> bytes:
+    """Put parts of HTML together to a page, ready to be written.
+
+    Args:
+        title: plain text; the page's heading, too.
+        parts: HTML.
+        style: CSS for what only this page has.
+    """
+    text = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_ELSEWHERE}">'
+        f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>"
+        f"<body><h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
+    )
+    return text.encode("utf-8", "replace")  # names of files need not be valid UTF-8
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Tabulate plain text, the first row as a header; a row of one cell is a heading."""
+    width = max(map(len, rows))
+    lines = []
+    for number, row in enumerate(rows):
+        cell = "th" if number == 0 or len(row) == 1 else "td"
+        span = f' colspan="{width}"' if len(row) == 1 else ""
+        lines.append("".join(f"<{cell}{span}>{escape(text)}</{cell}>" for text in row))
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def figure(
+    picture: str | None, caption: str, kind: str = "", *, alt: str = "", link: str | None = None
+) -> str:
+    """Show a photo over its caption.
+
+    Args:
+        picture: as :func:`picture` makes it; None where the photo cannot be read any more.
+        caption: HTML.
+        kind: ``right`` or ``wrong``, or nothing.
+        alt: what to say to those who cannot see it, beyond the caption.
+        link: address that it leads to; what leads somewhere can be reached by the keyboard.
+    """
+    missing = '<p class="gone">cannot be read</p>'
+    shown = f'<img alt="{escape(alt)}" src="{picture}">' if picture else missing
+    if link:
+        shown = f'<a href="{escape(link)}">{shown}</a>'
+    return f'<figure class="{kind}">{shown}<figcaption>{caption}</figcaption></figure>'
+
+
+def picture(image: Image.Image) -> str:
+    """Turn a small image into the address of an image that holds it."""
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "JPEG", quality=JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def pictures(paths: Iterable[Path], side: int = PICTURE_SIDE) -> dict[Path, str | None]:
+    """Read photos, each once and on all cores, for :func:`figure`."""
+
+    def read(path: Path) -> str | None:
+        try:
+            return picture(load_thumbnail(path, side))
+        except PhotoError:
+            return None
+
+    wanted = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
+        return dict(zip(wanted, pool.map(read, wanted), strict=True))

@@ -1,0 +1,152 @@
+"""The last stage: answers as text that people and programs read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..search.rarity import Background, odds
+from .sections import relation
+
+if TYPE_CHECKING:
+    from ..duplicates.groups import Group
+    from ..index.image_index import IndexedPhoto, Match
+
+# --- answers to queries --------------------------------------------------------------------------
+
+
+def as_table(matches: Sequence[Match], background: Background | None = None) -> str:
+    """Lay out matches as rank, score, rarity and path, the path quoted so that a shell takes it.
+
+    A rarity of ``1/2,400`` means that 1 random pair in 2,400 is at least as similar.
+    """
+    if background is None:
+        rare = ["?"] * len(matches)
+    else:
+        words = (odds(background.share(match.score)) for match in matches)
+        rare = ["1/" + text.rpartition(" ")[2] for text in words]
+    wide = max(map(len, ["rarity", *rare]))
+    lines = [f"rank  score   {'rarity':<{wide}}  path"]
+    for match, told in zip(matches, rare, strict=True):
+        path = shell_path(match.path)
+        lines.append(f"{match.rank:>4}  {match.score:.4f}  {told:<{wide}}  {path}")
+    return "\n".join(lines)
+
+
+def matches_as_records(
+    query: Path | str, matches: Iterable[Match], background: Background | None = None
+) -> Iterator[dict[str, Any]]:
+    """Give each match as a record: query, rank, path, score, share, width, height.
+
+    ``share`` is that of random pairs that are at least as similar; None where it is not known.
+    """
+    for match in matches:
+        yield {
+            "query": str(query),
+            "rank": match.rank,
+            "path": str(match.path),
+            "score": round(match.score, 6),
+            "share": None if background is None else float(f"{background.share(match.score):.3g}"),
+            "width": match.width,
+            "height": match.height,
+        }
+
+
+# --- groups of copies ----------------------------------------------------------------------------
+
+
+def groups_as_text(groups: Sequence[Group]) -> str:
+    """Lay out groups, the photo to keep first and its copies below it."""
+    parts = []
+    for number, group in enumerate(groups, start=1):
+        rows = [("keep", group.keep), *((relation(copy), copy.photo) for copy in group.copies)]
+        wide = max(len(word) for word, _ in rows)
+        parts.append(f"group {number}")
+        parts += [
+            f"  {word:<{wide}}  {photo.width:>5} × {photo.height:<5}  {size(photo.size):>9}"
+            f"  {shell_path(photo.path)}"
+            for word, photo in rows
+        ]
+    return "\n".join(parts)
+
+
+def group_as_record(number: int, group: Group) -> dict[str, Any]:
+    """Give a group as one record: its number, the photo to keep, and the copies."""
+    copies = [
+        {
+            **_photo_record(copy.photo),
+            "exact": copy.exact,
+            "agreement": round(copy.agreement, 3),
+            "turn": copy.turn,
+        }
+        for copy in group.copies
+    ]
+    return {"group": number, "keep": _photo_record(group.keep), "copies": copies}
+
+
+def groups_as_rows(groups: Sequence[Group]) -> Iterator[dict[str, Any]]:
+    """Give each photo of each group as a record, as it fits into a table."""
+    for number, group in enumerate(groups, start=1):
+        rows = [("keep", 1.0, group.keep)]
+        rows += [(relation(copy), copy.agreement, copy.photo) for copy in group.copies]
+        for word, agreement, photo in rows:
+            yield {
+                "group": number,
+                "is": word,
+                "agreement": round(agreement, 3),
+                **_photo_record(photo),
+            }
+
+
+def _photo_record(photo: IndexedPhoto) -> dict[str, Any]:
+    return {
+        "path": str(photo.path),
+        "width": photo.width,
+        "height": photo.height,
+        "bytes": photo.size,
+    }
+
+
+# --- what both share -----------------------------------------------------------------------------
+
+
+def as_json_lines(records: Iterable[dict[str, Any]]) -> str:
+    """Write records as JSON, one object a line."""
+    return "\n".join(map(json.dumps, records))
+
+
+def as_csv(records: Iterable[dict[str, Any]]) -> str:
+    """Write records as CSV (RFC 4180, but for the lines, which end as on this system)."""
+    text = io.StringIO()
+    writer = None
+    for record in records:
+        if writer is None:
+            writer = csv.DictWriter(text, list(record), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(record)
+    return text.getvalue().removesuffix("\n")
+
+
+def as_null_separated(paths: Iterable[Path]) -> str:
+    """Write paths alone, each ended by a zero byte, for ``xargs -0``."""
+    return "".join(f"{path}\0" for path in paths)
+
+
+def shell_path(path: Path) -> str:
+    """Quote a path so that it can be pasted into a shell."""
+    return shlex.quote(str(path))
+
+
+def size(count: int) -> str:
+    """Write a number of bytes as people read it."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")

@@ -1,0 +1,1 @@
+"""Files → upright pixels: which files are photos, and what is in them."""

@@ -1,0 +1,1 @@
+"""Vectors → ranked candidates: by an exact scan, or by an hnswlib graph that can be thrown away."""

@@ -1,0 +1,227 @@
+"""Exact search: every stored vector is compared, in one pass over the catalogue's blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from ..arrays import Ids, Vectors
+from ..catalogue.reader import Snapshot
+from ..catalogue.rows import BLOCK_SLOTS, Block, DamagedRowError
+
+CHUNK_BLOCKS = 64  # blocks of vectors that are multiplied at once (4 MiB at 64 dimensions)
+SCORE_SLACK = 1e-6  # the last digits of a score depend on where in memory a vector lies
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """The live vectors of some consecutive blocks.
+
+    Attributes:
+        ids: int64, shape = (n,), in rising order.
+        vectors: float32, shape = (n, dimension).
+        block_sum: exclusive or of the blocks' checksums.
+    """
+
+    ids: Ids
+    vectors: Vectors
+    block_sum: int
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """All vectors of a catalogue, or of nothing but memory, that can be gone through repeatedly.
+
+    Attributes:
+        chunks: goes through them once.
+        count: how many they are.
+        dimension: length of a vector.
+    """
+
+    chunks: Callable[[], Iterable[Chunk]]
+    count: int
+    dimension: int
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Stored:
+        """Give those of a committed state, each time read from the disk."""
+        header = snapshot.header()
+        return cls(lambda: stream(snapshot), header.photos, header.dimension)
+
+    @classmethod
+    def of_arrays(cls, ids: Ids, vectors: Vectors) -> Stored:
+        """Give those of arrays: int64, shape = (n,), and float32, shape = (n, dimension)."""
+        return cls(lambda: [Chunk(ids, vectors, 0)], len(ids), vectors.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """The finalists of one query: at least the k nearest, with all that share the k-th score.
+
+    Attributes:
+        ids: int64, shape = (n,); in no order from an exact search, nearest first from a graph.
+        vectors: float32, shape = (n, dimension).
+    """
+
+    ids: Ids
+    vectors: Vectors
+
+
+def stream(snapshot: Snapshot) -> Iterator[Chunk]:
+    """Read all live vectors chunk by chunk.
+
+    Raises:
+        DamagedRowError: a block is not what was written, or one is missing or too much.
+    """
+    count, total = 0, 0
+    for _, blocks in groupby(snapshot.blocks(), _chunk_of):
+        chunk = _chunk(blocks, snapshot.header().dimension)
+        count += len(chunk.ids)
+        total ^= chunk.block_sum
+        yield chunk
+    check_totals(snapshot, count, total)
+
+
+def check_totals(snapshot: Snapshot, count: int, block_sum: int) -> None:
+    """Hold what was read of the vectors against what the header says.
+
+    Raises:
+        DamagedRowError: a block is missing, too much, or of another time.
+    """
+    header = snapshot.header()
+    if (count, block_sum) != (header.photos, header.block_sum):
+        raise DamagedRowError("vectors do not add up to what the header says")
+
+
+def _chunk_of(block: Block) -> int:
+    return block.first // BLOCK_SLOTS // CHUNK_BLOCKS
+
+
+def _chunk(blocks: Iterable[Block], dimension: int) -> Chunk:
+    """Take the live vectors of some blocks together."""
+    ids: list[Ids] = [np.empty(0, np.int64)]
+    vectors: list[Vectors] = [np.empty((0, dimension), np.float32)]
+    total = 0
+    for block in blocks:
+        total ^= block.checksum
+        if block.live.all():
+            ids.append(np.arange(block.first, block.first + len(block.live)))
+            vectors.append(block.vectors)
+        else:
+            slots = np.flatnonzero(block.live)
+            ids.append(slots + block.first)
+            vectors.append(block.vectors[slots])
+    return Chunk(np.concatenate(ids), np.concatenate(vectors), total)
+
+
+def all_vectors(snapshot: Snapshot) -> tuple[Ids, Vectors]:
+    """Read every live vector: ids, int64, shape = (n,), and float32, shape = (n, dimension)."""
+    chunks = list(stream(snapshot))
+    if not chunks:
+        return np.empty(0, np.int64), np.empty((0, snapshot.header().dimension), np.float32)
+    return (
+        np.concatenate([chunk.ids for chunk in chunks]),
+        np.concatenate([chunk.vectors for chunk in chunks]),
+    )
+
+
+def sample(stored: Stored, size: int) -> Vectors:
+    """Draw vectors at random, the same each time: float32, shape = (at most size, dimension)."""
+    places = np.sort(np.random.default_rng(0).permutation(stored.count)[:size])
+    drawn, seen = [np.empty((0, stored.dimension), np.float32)], 0
+    for chunk in stored.chunks():
+        mine = places[(places >= seen) & (places < seen + len(chunk.ids))] - seen
+        drawn.append(chunk.vectors[mine])
+        seen += len(chunk.ids)
+    return np.concatenate(drawn)
+
+
+def nearest(
+    queries: Vectors, k: int, chunks: Iterable[Chunk], only: Ids | None = None
+) -> list[Nearest]:
+    """Compare queries with every vector.
+
+    Args:
+        queries: float32, shape = (q, dimension).
+        k: at least 1.
+        chunks: what to compare with.
+        only: int64, in rising order: restricts the answers to these ids.
+    """
+    best = [_Best(k, queries.shape[1]) for _ in queries]
+    for chunk in chunks:
+        ids, vectors = chunk.ids, chunk.vectors
+        if only is not None:
+            places = np.searchsorted(only, ids).clip(max=len(only) - 1)
+            wanted = only[places] == ids if len(only) else np.zeros(len(ids), dtype=bool)
+            ids, vectors = ids[wanted], vectors[wanted]
+        if len(ids):
+            for one, scores in zip(best, queries @ vectors.T, strict=True):
+                one.offer(scores, ids, vectors)
+    return [one.finalists() for one in best]
+
+
+class _Best:
+    """The best of what one query has been compared with so far."""
+
+    def __init__(self, k: int, dimension: int) -> None:
+        self._k = k
+        self._floor = -np.inf
+        self._scores = np.empty(0, np.float32)
+        self._ids = np.empty(0, np.int64)
+        self._vectors = np.empty((0, dimension), np.float32)
+
+    def offer(self, scores: Vectors, ids: Ids, vectors: Vectors) -> None:
+        if len(scores) > self._k and self._floor == -np.inf:
+            self._floor = float(np.partition(scores, -self._k)[-self._k]) - SCORE_SLACK
+        take = np.flatnonzero(scores >= self._floor)
+        if not len(take):
+            return
+        self._scores = np.concatenate([self._scores, scores[take]])
+        self._ids = np.concatenate([self._ids, ids[take]])
+        self._vectors = np.concatenate([self._vectors, vectors[take]])
+        if len(self._scores) > self._k:
+            kth = float(np.partition(self._scores, -self._k)[-self._k])
+            self._floor = kth - SCORE_SLACK
+            keep = self._scores >= self._floor
+            self._scores, self._ids = self._scores[keep], self._ids[keep]
+            self._vectors = self._vectors[keep]
+
+    def finalists(self) -> Nearest:
+        return Nearest(self._ids, self._vectors)
+
+
+class Resident:
+    """All vectors in memory, for a process that searches exactly again and again.
+
+    For one thread at a time; the chunks that it gave out never change.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: dict[int, Chunk] = {}
+        self._generation = -1
+
+    def chunks(self, snapshot: Snapshot) -> list[Chunk]:
+        """Give the chunks of a snapshot; only those that changed since the last time are read.
+
+        Raises:
+            DamagedRowError: as for :func:`stream`.
+        """
+        generation = snapshot.header().generation
+        if generation < self._generation:  # an older state than the one at hand
+            return list(stream(snapshot))
+        if generation > self._generation:
+            dimension = snapshot.header().dimension
+            changed = {n // CHUNK_BLOCKS for n in snapshot.changed_blocks(self._generation)}
+            chunks = dict(self._chunks)
+            for number in sorted(changed):
+                blocks = snapshot.blocks(first=number * CHUNK_BLOCKS, count=CHUNK_BLOCKS)
+                chunks[number] = _chunk(blocks, dimension)
+            total = 0
+            for chunk in chunks.values():
+                total ^= chunk.block_sum
+            check_totals(snapshot, sum(len(chunk.ids) for chunk in chunks.values()), total)
+            self._chunks, self._generation = chunks, generation
+        return list(self._chunks.values())

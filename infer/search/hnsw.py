@@ -1,0 +1,307 @@
+"""Stage 5: the hnswlib graph, a cache of the catalogue's vectors for fast repeated queries.
+
+The file can be thrown away at any time. hnswlib's format has no checksum, dimension or metric, and
+a damaged file can crash the process: a file is loaded only where its digest is the recorded one.
+Method: Malkov & Yashunin, "Efficient and robust approximate nearest neighbor search using
+Hierarchical Navigable Small World graphs", https://arxiv.org/abs/1603.09320
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Ids, Vectors
+from ..catalogue.reader import Snapshot
+from ..catalogue.rows import GraphRecord
+from ..files import sync_folder
+from ..machine import available_cores
+from ..progress import Progress
+from . import exact as search
+from .exact import SCORE_SLACK, Chunk, Nearest, Stored
+
+# Of unit vectors the inner product is the cosine. hnswlib's own "cosine" would normalise them once
+# more, and then the graph's scores would differ from the exact search's in the last digits.
+SPACE = "ip"
+LINKS = 16  # M: neighbours of a node; its level-0 links take 8 · M bytes
+BUILD_EFFORT = 200  # ef_construction: candidates looked at when a node is added
+BUILD_PART = 2048  # vectors added at once: between two parts, Ctrl-C is heard
+SEARCH_EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # ef: the first that suffices
+TARGET_RECALL = 0.99  # of the exact ten nearest; below it, queries are answered exactly
+RECALL_AT = 10
+RECALL_SAMPLE = 200  # stored vectors whose neighbours are compared with the exact ones
+PERTURBATION = 0.1  # length of the noise added to half of them: queries are rarely stored vectors
+DEAD_SHARE = 4  # the graph is built anew when more than one of so many of its elements is deleted
+
+_WIDEST = 16  # a query whose k-th score is shared is asked again for at most some 4 · 16 · k
+NONE: Ids = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """What the catalogue has that a graph has not, and the other way round.
+
+    Attributes:
+        gone: int64, shape = (g,): ids whose vector in the graph is not, or no longer, theirs.
+        ids: int64, shape = (n,), in rising order: photos that are new or have another vector.
+        vectors: float32, shape = (n, dimension).
+    """
+
+    gone: Ids
+    ids: Ids
+    vectors: Vectors
+
+    def __len__(self) -> int:
+        return len(np.union1d(self.gone, self.ids))
+
+
+class Graph:
+    """A graph in memory. Queries may run in several threads at once, but not beside a change."""
+
+    def __init__(self, index: Any, effort: int = SEARCH_EFFORTS[0], recall: float = 0.0) -> None:
+        self._index = index
+        self._tell(effort, recall)
+
+    @classmethod
+    def build(cls, stored: Stored, progress: Progress | None = None) -> Graph:
+        """Build a graph of all vectors and measure it; see :meth:`tune`."""
+        import hnswlib
+
+        index = hnswlib.Index(space=SPACE, dim=stored.dimension)
+        index.init_index(
+            max(stored.count, 1),
+            M=LINKS,
+            ef_construction=BUILD_EFFORT,
+            allow_replace_deleted=True,
+        )
+        graph = cls(index)
+        graph._add(stored.chunks(), stored.count, progress)
+        graph.tune(stored)
+        return graph
+
+    @classmethod
+    def load(cls, folder: Path, record: GraphRecord, dimension: int) -> Graph | None:
+        """Load a graph from its file; None where the file is not the recorded one."""
+        import hnswlib
+
+        path = folder / record.file
+        try:
+            if path.parent != folder or file_digest(path) != record.digest:
+                return None
+            index = hnswlib.Index(space=SPACE, dim=dimension)
+            index.load_index(str(path), allow_replace_deleted=True)
+        except (OSError, RuntimeError):
+            return None
+        return cls(index, record.effort, record.recall)
+
+    @property
+    def count(self) -> int:
+        """How many elements it has, deleted ones among them."""
+        return int(self._index.get_current_count())
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def nearest(self, queries: Vectors, k: int, gone: Ids = NONE) -> list[Nearest | None]:
+        """Find about the k nearest of each query, nearest first, or more of them.
+
+        The answer to a query is None where the graph cannot tell: where it has fewer than k
+        elements, or where the k-th score is shared by more photos than it looked at.
+
+        Args:
+            queries: float32, shape = (q, dimension).
+            k: at least 1.
+            gone: ids that are no answer.
+        """
+        answers: list[Nearest | None] = [None] * len(queries)
+        open_ = np.arange(len(queries))
+        # hnswlib looks at as many candidates as are asked for, so that asking for more than k
+        # keeps the recall that was measured at ten also where k is larger.
+        wanted = max(k + 1, self.effort * k // RECALL_AT if k > RECALL_AT else 0)
+        wanted = min(wanted + min(len(gone), k), self.count)
+        while len(open_) and wanted >= k:
+            threads = 1 if len(open_) == 1 else available_cores()
+            try:
+                labels, distances = self._index.knn_query(
+                    queries[open_], wanted, num_threads=threads
+                )
+            except RuntimeError:  # fewer than that could be reached
+                break
+            ids = np.asarray(labels, dtype=np.int64)
+            keep = np.isin(ids, gone, invert=True) if len(gone) else np.ones(ids.shape, dtype=bool)
+            settled = np.zeros(len(open_), dtype=bool)
+            for row, query in enumerate(open_.tolist()):
+                scores = 1.0 - distances[row]
+                kept = scores[keep[row]]
+                settled[row] = wanted == self.count or (
+                    len(kept) >= k and kept[k - 1] > scores[-1] + SCORE_SLACK
+                )
+                if settled[row]:
+                    found = ids[row][keep[row]]
+                    answers[query] = Nearest(found, self._vectors(found))
+            open_ = open_[~settled]
+            if wanted > _WIDEST * k + len(gone):
+                break
+            wanted = min(4 * wanted, self.count)
+        return answers
+
+    def _vectors(self, ids: Ids) -> Vectors:
+        return np.asarray(self._index.get_items(ids, return_type="numpy"), dtype=np.float32)
+
+    def holding(self, ids: Ids) -> tuple[Ids, Vectors]:
+        """Tell which of some ids it holds alive, and their vectors."""
+        try:
+            return ids, self._vectors(ids)
+        except RuntimeError:  # one of them is not there, or deleted
+            pass
+        held, vectors = [], []
+        for number in ids.tolist():
+            try:
+                vectors.append(self._vectors(np.array([number]))[0])
+            except RuntimeError:
+                continue
+            held.append(number)
+        empty = np.empty((0, self._index.dim), np.float32)
+        return np.array(held, dtype=np.int64), np.stack(vectors) if vectors else empty
+
+    def changes(self, snapshot: Snapshot, since: int) -> Changes:
+        """Compare with the blocks of a catalogue that changed after a generation."""
+        gone: list[Ids] = [np.empty(0, np.int64)]
+        ids: list[Ids] = [np.empty(0, np.int64)]
+        vectors = [np.empty((0, snapshot.header().dimension), np.float32)]
+        for block in snapshot.blocks(since=since):
+            slots = np.arange(len(block.live))
+            held, old = self.holding(slots + block.first)
+            here = held - block.first
+            same = np.zeros(len(slots), dtype=bool)
+            same[here] = block.live[here] & (block.vectors[here] == old).all(axis=1)
+            fresh = np.flatnonzero(block.live & ~same)
+            gone.append(held[~same[here]])
+            ids.append(fresh + block.first)
+            vectors.append(block.vectors[fresh])
+        return Changes(np.concatenate(gone), np.concatenate(ids), np.concatenate(vectors))
+
+    # --- changing --------------------------------------------------------------------------------
+
+    def apply(self, changes: Changes, stored: Stored, progress: Progress | None) -> bool:
+        """Follow the catalogue and measure again; False where building anew is the better way."""
+        live = stored.count
+        elements = max(self.count, live)
+        if (elements - live) * DEAD_SHARE > elements:
+            return False
+        replaced = np.isin(changes.ids, changes.gone)
+        for number in np.setdiff1d(changes.gone, changes.ids).tolist():
+            self._index.mark_deleted(number)
+        # An id that was deleted before and is in use again must take its own element: given
+        # another one, hnswlib would lose track of it when the first is reused.
+        for place in np.flatnonzero(~replaced).tolist():
+            try:
+                self._index.unmark_deleted(int(changes.ids[place]))
+            except RuntimeError:  # not there, or not deleted
+                continue
+            replaced[place] = True
+        if replaced.any():
+            self._index.add_items(changes.vectors[replaced], changes.ids[replaced], num_threads=1)
+        new, vectors = changes.ids[~replaced], changes.vectors[~replaced]
+        dead = self.count - (live - len(new))
+        self._index.resize_index(max(elements, self._index.get_max_elements()))
+        # Deleted elements are reused by one thread; beyond them all threads may add.
+        self._add([Chunk(new[:dead], vectors[:dead], 0)], len(new), None, reuse=True)
+        self._add([Chunk(new[dead:], vectors[dead:], 0)], len(new), progress)
+        self.tune(stored)
+        return True
+
+    def _add(
+        self,
+        chunks: Iterable[Chunk],
+        total: int,
+        progress: Progress | None,
+        reuse: bool = False,
+    ) -> None:
+        done = 0
+        for chunk in chunks:
+            for first in range(0, len(chunk.ids), BUILD_PART):
+                part = slice(first, first + BUILD_PART)
+                self._index.add_items(
+                    chunk.vectors[part],
+                    chunk.ids[part],
+                    num_threads=1 if reuse else available_cores(),
+                    replace_deleted=reuse,
+                )
+                done += len(chunk.ids[part])
+                if progress:
+                    progress(done, total)
+
+    def tune(self, stored: Stored) -> None:
+        """Find the smallest ``ef`` that reaches the target recall, on a sample of the vectors.
+
+        Half of the sample is moved a little, since queries are rarely stored vectors.
+        """
+        count = stored.count
+        sample = search.sample(stored, RECALL_SAMPLE)
+        if not len(sample):
+            self._tell(SEARCH_EFFORTS[0], 1.0)
+            return
+        random = np.random.default_rng(0)
+        noise = random.standard_normal(sample.shape).astype(np.float32)
+        noise *= PERTURBATION / np.linalg.norm(noise, axis=1, keepdims=True)
+        sample[::2] += noise[::2]
+        k = min(RECALL_AT, count)
+        # Equal scores are equally right, so what counts is reaching the k-th best one.
+        kth = [
+            np.partition(found.vectors @ query, -k)[-k] - SCORE_SLACK
+            for query, found in zip(sample, search.nearest(sample, k, stored.chunks()), strict=True)
+        ]
+        for effort in SEARCH_EFFORTS:
+            self._tell(effort, 0.0)
+            right = [
+                (np.sort(found.vectors @ query)[-k:] >= floor).mean() if found else 0.0
+                for query, found, floor in zip(sample, self.nearest(sample, k), kth, strict=True)
+            ]
+            self.recall = float(np.mean(right))
+            if self.recall >= TARGET_RECALL:
+                return
+
+    def _tell(self, effort: int, recall: float) -> None:
+        self.effort, self.recall = effort, recall
+        self._index.set_ef(effort)
+
+    # --- the file --------------------------------------------------------------------------------
+
+    def publish(self, folder: Path, generation: int) -> GraphRecord:
+        """Write the graph to the index folder, so that it is there whole or not at all.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        file = f"graph-{generation}.hnsw"
+        temporary = folder / f"{file}.tmp"
+        try:
+            self._index.save_index(str(temporary))
+            # hnswlib reports no error when the disk is full: only the size tells.
+            size = temporary.stat().st_size
+            if size != self._index.index_file_size():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            digest = file_digest(temporary)
+            temporary.replace(folder / file)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(folder)
+        return GraphRecord(file, digest, size, generation, self.count, self.effort, self.recall)
+
+
+def file_digest(path: Path) -> str:
+    """Hash a file's bytes (BLAKE2b, 128 bits, hexadecimal)."""
+    hasher = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            hasher.update(chunk)
+    return hasher.hexdigest()

@@ -1,0 +1,126 @@
+"""What a cosine is worth: how often two photos taken at random are as similar.
+
+A cosine of 0.8 may be common for one encoder and rare for another. The share of random pairs that
+reach it carries over between encoders and collections. An encoder's metadata hold such a sample of
+the photos that it was made with, under the key ``METADATA_KEY``; an index can hold one of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EncoderError
+
+METADATA_KEY = "background_cosines"  # in an encoder's metadata_props
+SAMPLE = 2000  # photos; all pairs among them are compared, two million
+POINTS = 128  # of the distribution that are kept, evenly spaced by the logarithm of the share
+SCORE_DIGITS = 5  # decimals of a kept score
+
+
+@dataclass(frozen=True)
+class Background:
+    """How the cosines of random pairs of photos are distributed, in detail at the similar end.
+
+    Attributes:
+        pairs: how many were compared.
+        scores: cosines, falling.
+        counts: how many pairs have at least that cosine, rising; the last is ``pairs``.
+    """
+
+    pairs: int
+    scores: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, vectors: NDArray[Any], seed: int = 0) -> Background:
+        """Compare all pairs among (at most ``SAMPLE``) photos drawn at random.
+
+        Args:
+            vectors: float, shape = (n, dimension), of unit length, n at least 2.
+            seed: of the draw.
+
+        Raises:
+            ValueError: fewer than two vectors.
+        """
+        if len(vectors) < 2:
+            raise ValueError("a background needs at least two photos")
+        random = np.random.default_rng(seed)
+        chosen = np.sort(random.permutation(len(vectors))[:SAMPLE])
+        sample = np.asarray(vectors[chosen], dtype=np.float32)
+        cosines = (sample @ sample.T)[np.triu_indices(len(sample), 1)].astype(np.float64)
+        cosines = np.sort(cosines.clip(-1, 1))[::-1]
+        ranks = np.geomspace(1, len(cosines), POINTS).astype(np.int64)
+        # Rounded down and counted afterwards, so that each kept point is exact.
+        unit = 10.0**SCORE_DIGITS
+        scores = np.unique(np.floor(cosines[ranks - 1] * unit) / unit)[::-1]
+        counts = np.searchsorted(-cosines, -scores, "right")
+        return cls(len(cosines), tuple(scores.tolist()), tuple(counts.tolist()))
+
+    def share(self, score: float) -> float:
+        """Tell which share of random pairs are at least as similar, in (0, 1].
+
+        Never less than one pair of the sample: what is rarer, the sample cannot tell.
+        """
+        return float(np.exp(np.interp(-score, np.negative(self.scores), self._log_shares())))
+
+    def score(self, share: float) -> float:
+        """Tell the cosine that only this share of random pairs reach: the inverse of ``share``."""
+        log_share = np.log(max(share, 1 / self.pairs))
+        return float(np.interp(log_share, self._log_shares(), self.scores))
+
+    def _log_shares(self) -> NDArray[np.float64]:
+        return np.log(np.divide(self.counts, self.pairs))
+
+    @classmethod
+    def of_metadata(cls, metadata: Mapping[str, str]) -> Background | None:
+        """Read what an encoder's metadata say; None where they say nothing.
+
+        Raises:
+            EncoderError: they say it in a form that cannot be read.
+        """
+        text = metadata.get(METADATA_KEY)
+        try:
+            return None if text is None else cls.from_text(text)
+        except ValueError as error:
+            raise EncoderError(f"the model's metadata are damaged: {error}") from error
+
+    def to_text(self) -> str:
+        """Write it as JSON, some 2 kB."""
+        return json.dumps({"pairs": self.pairs, "scores": self.scores, "counts": self.counts})
+
+    @classmethod
+    def from_text(cls, text: str) -> Background:
+        """Read what :meth:`to_text` wrote.
+
+        Raises:
+            ValueError: the text is something else.
+        """
+        try:
+            values = json.loads(text)
+            pairs = int(values["pairs"])
+            scores = tuple(float(v) for v in values["scores"])
+            counts = tuple(int(v) for v in values["counts"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"no distribution of cosines: {error}") from error
+        whole = 0 < len(scores) == len(counts) and counts[0] > 0 and counts[-1] == pairs
+        falling = all(a > b for a, b in pairwise(scores))
+        rising = all(a < b for a, b in pairwise(counts))
+        if not (whole and falling and rising):
+            raise ValueError("no distribution of cosines: its points are not in order")
+        return cls(pairs, scores, counts)
+
+
+def odds(share: float) -> str:
+    """Put the share of random pairs in words: ``"1 random pair in 2,400"``."""
+    count = 1 / share
+    if count < 10:
+        return f"1 random pair in {count:.1f}"
+    digits = 10 ** (len(str(int(count))) - 2)  # two digits carry all that a sample can tell
+    return f"1 random pair in {round(count / digits) * digits:,}"

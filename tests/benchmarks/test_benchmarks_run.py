@@ -1,0 +1,88 @@
+"""The benchmarks run: each once, at toy size. What they measure is not judged here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from imgsim_edge.infer.benchmark.synthetic import make_photos
+from imgsim_edge.infer.photos.decode import load_photo
+
+BENCHMARKS = Path(__file__).parent
+PHOTOS = Path(__file__).parents[1] / "photos"
+TOY = {
+    "duplicates": [str(PHOTOS), "--every", "6"],
+    "duplicates_at_scale": ["20", "40"],
+    "encoder_batches": ["--batches", "1", "--threads", "1", "--photos", "1", "--rounds", "1"],
+    "first_answers": [str(PHOTOS)],
+    "index_scale": ["--photos", "2000"],
+    "indexing": ["--photos", "1", "--rounds", "1"],
+    "memory": ["--counts", "20", "70"],
+    "one_shot_query": ["--count", "20", "--rounds", "1"],
+    "unchanged_run": ["--files", "20"],
+    "watching": ["--photos", "1", "--rounds", "1"],
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="they measure with getrusage()")
+@pytest.mark.parametrize("name", TOY)
+def test_the_benchmark_runs(name: str, tmp_path: Path) -> None:
+    run_benchmark(tmp_path, name, *TOY[name])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs the train extra")
+def test_the_comparison_with_keras_runs(tmp_path: Path) -> None:
+    told = run_benchmark(tmp_path, "against_keras", "--photos", "1", "--rounds", "1")
+    assert "index / loop" in told
+
+
+def run_benchmark(place: Path, name: str, *arguments: str) -> str:
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *arguments]
+    environment = {**os.environ, "TMPDIR": str(place)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    return done.stdout
+
+
+def test_the_command_measures_made_photos(run: Run) -> None:
+    done = run("benchmark", "--photos", "2", "--rounds", "1", "--vectors", "50")
+    assert done.status == 0, done.stderr
+    assert "12 MP: 2 of 12 MP" in done.stdout
+    assert "making 2 photos" in done.stderr
+
+
+def test_the_command_measures_my_photos_and_gives_a_record(run: Run, collection: Path) -> None:
+    (collection / "notes.jpg").write_text("no photo")
+    try:
+        done = run("benchmark", collection, "--rounds", "1", "--vectors", "50", "--json")
+    finally:
+        (collection / "notes.jpg").unlink()
+    assert done.status == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["machine"]["cores"] >= 1
+    assert {"python", "onnxruntime", "pillow"} <= set(record["machine"]["versions"])
+    (measured,) = record["sets"]
+    assert measured["photos"] == len(list(collection.iterdir()))
+    for stage in ("decode", "encode", "index", "share", "cold_query", "warm_query"):
+        assert measured[stage] > 0
+    assert measured["warm_search"] < measured["warm_query"]
+
+
+def test_an_empty_folder_is_one_line(run: Run, tmp_path: Path) -> None:
+    done = run("benchmark", tmp_path)
+    assert done.status == 1
+    assert done.stderr.strip() == f"error: no photos in {tmp_path}"
+
+
+def test_made_photos_are_as_much_work_as_photographs(tmp_path: Path) -> None:
+    (path,) = make_photos(tmp_path, 1, (1200, 900))
+    photo = load_photo(path)
+    assert (photo.width, photo.height) == (1200, 900)
+    assert 1.5 < path.stat().st_size * 8 / (1200 * 900) < 4  # bits a pixel

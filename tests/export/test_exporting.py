@@ -1,0 +1,442 @@
+"""A classifier becomes an encoder that any ONNX Runtime runs, with evidence that it is the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from conftest import Run
+from imgsim_edge.export.convert import convert, cut_classifier
+from imgsim_edge.export.errors import ExportError
+from imgsim_edge.export.metadata import stamp
+from imgsim_edge.export.parity import compare, keras_vectors, require_parity, unoptimised_vectors
+from imgsim_edge.export.session import FP16, INT8, Options, Outcome, export_encoder
+from imgsim_edge.infer.encoder.onnx_encoder import Encoder
+from imgsim_edge.infer.search.rarity import Background
+from imgsim_edge.train.backend import import_keras
+from imgsim_edge.train.classifier.checkpoint import load_model
+from imgsim_edge.train.errors import DataError, RunError
+from imgsim_edge.train.network import BACKBONES, MOBILENET, build_backbone, build_head, join
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """An encoder of the tiny classifier; only to be read."""
+    out = tmp_path_factory.mktemp("exported") / "encoder.onnx"
+    return export_encoder(trained, out, options=Options(licence="CC0-1.0"))
+
+
+def test_the_file_keeps_the_contract(exported: Outcome) -> None:
+    model = onnx.load(exported.path)
+    onnx.checker.check_model(model, full_check=True)
+    (taken,), (given,) = model.graph.input, model.graph.output
+    assert [taken.name, given.name] == ["images", "embeddings"]
+    assert taken.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert given.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    assert [d.dim_param or d.dim_value for d in taken.type.tensor_type.shape.dim] == [
+        *("batch", 64, 64, 3)
+    ]
+    assert [d.dim_param or d.dim_value for d in given.type.tensor_type.shape.dim] == ["batch", 64]
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
+
+
+def test_the_graph_looks_like_mobilenet(exported: Outcome) -> None:
+    operators = Counter(node.op_type for node in onnx.load(exported.path).graph.node)
+    assert operators["Conv"] == 27  # one at the start, then 13 depthwise and 13 of 1 by 1
+    assert operators["Clip"] == 27
+    assert operators["Gemm"] == 2
+    assert operators["Transpose"] == 1
+    assert not operators.keys() & {"BatchNormalization", "Pad", "Reshape", "Identity"}
+
+
+@pytest.mark.parametrize("backbone", sorted(set(BACKBONES) - {MOBILENET}))
+def test_the_other_backbones_convert_to_what_keras_computes(
+    backbone: str, labelled: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    network = build_backbone(backbone, 1.0, 64, "none")
+    joined = join(network, build_head(network.output_shape[1], 3))
+    cut = cut_classifier(keras.Model.from_config(joined.get_config()))
+    capfd.readouterr()
+    model = convert(cut)
+    assert "Traceback" not in capfd.readouterr().err
+    pixels = _pixels(labelled)
+    require_parity(compare(keras_vectors(cut, pixels), _vectors(model, pixels)), backbone)
+
+
+def test_vectors_have_unit_length_whatever_the_batch(exported: Outcome) -> None:
+    encoder = Encoder(exported.path)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    together = encoder.encode(pixels)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    alone = np.concatenate([encoder.encode(pixel[None]) for pixel in pixels])
+    assert np.allclose(together, alone, atol=1e-5)
+
+
+def test_the_metadata_say_where_it_comes_from(exported: Outcome, labelled: Path) -> None:
+    encoder = Encoder(exported.path)
+    told = encoder.metadata
+    assert told["digest"] == encoder.digest == exported.digest
+    assert json.loads(told["classes"]) == ["astronaut", "coffee", "flower", "hubble_deep_field"]
+    assert told["training_data"].startswith(f"60 photos from {labelled.name}; 4 classes; random")
+    assert (told["backbone"], told["width"], told["licence"]) == ("mobilenet", "0.25", "CC0-1.0")
+    assert told["preprocessing"].startswith("upright sRGB; squash to a square, Lanczos")
+    assert str(labelled.parent) not in str(told)
+    assert Background.of_metadata(encoder.metadata) is not None
+
+
+def test_class_names_that_are_no_utf8_are_written_as_far_as_they_can(exported: Outcome) -> None:
+    told = onnx.load_from_string(stamp(onnx.load(exported.path), {"classes": "caf\udce9"}))
+    assert {one.key: one.value for one in told.metadata_props}["classes"] == "caf?"
+
+
+def test_the_evidence_lies_beside_it(exported: Outcome) -> None:
+    evidence = json.loads(exported.evidence.read_text())
+    assert exported.evidence == exported.path.with_suffix(".json")
+    assert evidence["digest"] == exported.digest
+    assert evidence["against_keras"]["photos"] == len(evidence["against_keras"]["cosines"]) == 20
+    assert evidence["against_keras"]["largest_difference"] < 1e-4
+    assert evidence["optimisations_on_against_off"]["largest_difference"] < 1e-4
+
+
+def test_evidence_is_never_written_over_another_file(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    before = (tmp_path / "run" / "config.json").read_text()
+    with pytest.raises(ExportError, match=r"config\.json .* holds something else"):
+        export_encoder(tmp_path / "run", tmp_path / "run" / "config.onnx")
+    assert (tmp_path / "run" / "config.json").read_text() == before
+
+
+def test_int8_says_how_many_photos_there_were_to_calibrate_on(
+    trained: Path, tmp_path: Path
+) -> None:
+    options = Options(precision=INT8, max_loss=1.0, calibration_photos=2000)
+    small = export_encoder(trained, tmp_path / "int8.onnx", options=options)
+    assert "calibrated on 60 training photos" in Encoder(small.path).metadata["quantisation"]
+
+
+def test_a_calibration_that_fails_leaves_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    from imgsim_edge.export import quantise
+
+    failing = {"Percentile"}
+
+    class FakeQuantiser:
+        def __init__(self, *_: Any) -> None: ...
+
+        def quantise(self, method: str, kept: tuple[str, ...]) -> bytes:
+            if method in failing:
+                raise ValueError("Too many bins for data range")
+            return b"small"
+
+        def shifts(self) -> tuple[tuple[str, float], ...]:
+            return ()
+
+    class FakeJudge:
+        def judge(self, name: str, content: bytes, kept: tuple[str, ...]) -> quantise.Attempt:
+            return quantise.Attempt(name, kept, 5, 1.0, 0.5, 0.0, 0.9, True)
+
+    monkeypatch.setattr(quantise, "_Quantiser", FakeQuantiser)
+    pixels = np.zeros((1, 8, 8, 3), np.uint8)
+    accepted = quantise.to_int8(None, pixels, FakeJudge())  # type: ignore[arg-type]
+    assert accepted.chosen.name == "int8, MinMax"
+    failing.add("MinMax")
+    with pytest.raises(ExportError, match="export without --int8"):
+        quantise.to_int8(None, pixels, FakeJudge())  # type: ignore[arg-type]
+
+
+def test_two_conversions_have_one_digest(exported: Outcome, trained: Path, tmp_path: Path) -> None:
+    again = export_encoder(trained, tmp_path / "again.onnx")
+    assert again.digest == exported.digest
+
+
+def test_an_encoder_that_differs_is_refused() -> None:
+    one = np.eye(4, dtype=np.float32)
+    require_parity(compare(one, one + np.float32(5e-5)), "the two")
+    with pytest.raises(ExportError, match=r"differ by up to 2\.00e-04 .* 1e-04 is required"):
+        require_parity(compare(one, one + np.float32(2e-4)), "the two")
+
+
+def test_an_embedding_that_is_all_zero_stays_zero(trained: Path) -> None:
+    classifier = load_model(trained / "classifier.keras")
+    layer = classifier.get_layer("embedding")
+    layer.set_weights([np.zeros_like(weights) for weights in layer.get_weights()])
+    session = _session(convert(cut_classifier(classifier)))
+    (vectors,) = session.run(None, {"images": np.zeros((2, 64, 64, 3), np.uint8)})
+    assert not vectors.any()
+
+
+@pytest.mark.parametrize(("name", "units"), [("features64", 64), ("embedding", 32)])
+def test_a_model_without_the_right_layer_is_refused(name: str, units: int) -> None:
+    keras = import_keras()
+    images = keras.Input((8, 8, 3), dtype="uint8")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(images))
+    model = keras.Model(images, keras.layers.Dense(units, name=name)(pooled))
+    with pytest.raises(ExportError, match=r"no layer named|gives 32 values and not 64"):
+        cut_classifier(model)
+    if name == "embedding":
+        assert cut_classifier(model, any_dimension=True).output_shape == (None, 32)
+
+
+def test_photos_that_have_moved_can_be_pointed_to(
+    trained: Path, labelled: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    config = json.loads((trained / "config.json").read_text())
+    config["data"] = [str(tmp_path / "unplugged")]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DataError, match="say where the photos are now with --data"):
+        export_encoder(tmp_path / "run", tmp_path / "e.onnx")
+    assert export_encoder(tmp_path / "run", tmp_path / "e.onnx", [labelled]).keras.photos == 20
+
+
+def test_an_unfinished_or_damaged_run_is_refused(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is no training run"):
+        export_encoder(tmp_path, tmp_path / "e.onnx")
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "classifier.keras").write_bytes(b"PK half of it")
+    with pytest.raises(RunError, match=r"classifier\.keras is damaged"):
+        export_encoder(tmp_path / "run", tmp_path / "e.onnx")
+    (tmp_path / "run" / "classifier.keras").unlink()
+    with pytest.raises(RunError, match="did not get that far"):
+        export_encoder(tmp_path / "run", tmp_path / "e.onnx")
+    assert not (tmp_path / "e.onnx").exists()
+
+
+def test_half_floats_halve_the_file(exported: Outcome, trained: Path, tmp_path: Path) -> None:
+    half = export_encoder(
+        trained, tmp_path / "half.onnx", options=Options(precision=FP16, max_loss=1.0)
+    )
+    assert half.size < 0.6 * exported.size
+    assert half.keras.mean_cosine > 0.99
+    assert Encoder(half.path).metadata["quantisation"].startswith("float16")
+
+
+def test_int8_compares_calibrations_and_tells_what_each_costs(
+    exported: Outcome, trained: Path, tmp_path: Path
+) -> None:
+    options = Options(precision=INT8, max_loss=1.0, calibration_photos=16)
+    small = export_encoder(trained, tmp_path / "int8.onnx", options=options)
+    names = [attempt.name for attempt in small.attempts]
+    assert names == ["float32", "int8, MinMax", "int8, Percentile"]
+    best = min(small.attempts[1:], key=lambda attempt: attempt.loss)
+    assert small.chosen == best.name
+    assert small.size < 0.5 * exported.size
+    assert _int8_weights(onnx.load(small.path)) == 29  # 27 convolutions, 2 dense layers
+    evidence = json.loads(small.evidence.read_text())["quantisation"]
+    assert evidence["calibration_photos"] == 16
+    assert [set(a) >= {"bytes", "milliseconds", "loss"} for a in evidence["attempts"]] == [True] * 3
+
+
+def test_int8_keeps_the_worst_layers_in_float_or_refuses(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imgsim_edge.export import quantise
+
+    costs = tuple((name, 1.0) for name in ("c", "b", "a", "d"))
+    tried: list[tuple[str, ...]] = []
+
+    class FakeQuantiser:
+        def __init__(self, *_: Any) -> None: ...
+
+        def quantise(self, method: str, kept: tuple[str, ...]) -> bytes:
+            tried.append(kept)
+            return b"small"
+
+        def shifts(self) -> tuple[tuple[str, float], ...]:
+            return ()
+
+    class FakeJudge:
+        accepts_with = 2
+
+        def judge(self, name: str, content: bytes, kept: tuple[str, ...]) -> quantise.Attempt:
+            loss = 0.02 if len(kept) < self.accepts_with else 0.0
+            return quantise.Attempt(name, kept, 5, 1.0, 0.5, loss, 0.9, loss < 0.01)
+
+    monkeypatch.setattr(quantise, "_Quantiser", FakeQuantiser)
+    monkeypatch.setattr(quantise, "_rank", lambda *_: costs)
+    pixels = np.zeros((1, 8, 8, 3), np.uint8)
+    accepted = quantise.to_int8(None, pixels, FakeJudge())  # type: ignore[arg-type]
+    assert tried == [(), (), ("c",), ("c", "b")]
+    assert accepted.chosen.kept_in_float == ("c", "b")
+    FakeJudge.accepts_with = 9
+    with pytest.raises(ExportError, match=r"loses 0\.0200 of mAP at best .* --max-loss"):
+        quantise.to_int8(None, pixels, FakeJudge())  # type: ignore[arg-type]
+
+
+def test_a_layer_alone_can_be_quantised_to_see_what_it_costs(
+    trained: Path, labelled: Path, tmp_path: Path
+) -> None:
+    from imgsim_edge.export.quantise import _Quantiser
+    from imgsim_edge.infer.photos.decode import load_photo
+
+    pixels = np.stack([load_photo(p, 64).pixels for p in sorted(labelled.rglob("*.jpg"))[:4]])
+    model = convert(cut_classifier(load_model(trained / "classifier.keras")))
+    quantiser = _Quantiser(model, pixels, tmp_path)
+    layers = quantiser.layers()
+    assert len(layers) == 29
+    alone = onnx.load_from_string(quantiser.quantise("MinMax", only=layers[3]))
+    all_but_two = onnx.load_from_string(quantiser.quantise("MinMax", tuple(layers[:2])))
+    assert _int8_weights(alone) == 1
+    assert _int8_weights(all_but_two) == 27
+
+
+@pytest.fixture(scope="module")
+def uneven(trained: Path) -> Any:
+    """The tiny encoder with depthwise channels as uneven in size as those of trained ones are."""
+    model = convert(cut_classifier(load_model(trained / "classifier.keras")))
+    random = np.random.default_rng(0)
+    for node in model.graph.node:
+        if node.op_type == "Conv" and any(a.name == "group" and a.i > 1 for a in node.attribute):
+            (own,) = (one for one in model.graph.initializer if one.name == node.input[1])
+            weights = onnx.numpy_helper.to_array(own)
+            sizes = np.geomspace(0.5, 50, len(weights), dtype=np.float32)
+            weights = weights * random.permutation(sizes)[:, None, None, None]
+            own.CopyFrom(onnx.numpy_helper.from_array(weights, own.name))
+    return model
+
+
+def test_onnx_runtime_leaves_a_layer_kept_in_float_alone(
+    uneven: Any, labelled: Path, tmp_path: Path
+) -> None:
+    from imgsim_edge.export.quantise import _Quantiser
+
+    pixels = _pixels(labelled)
+    quantiser = _Quantiser(uneven, pixels, tmp_path)
+    depthwise = tuple(name for name in quantiser.layers() if "depthwise" in name)
+    assert len(depthwise) == 13
+    path = tmp_path / "kept.onnx"
+    path.write_bytes(quantiser.quantise("MinMax", depthwise))
+    plain = unoptimised_vectors(path, pixels)
+    assert compare(plain, _vectors(onnx.load(path), pixels)).mean_cosine > 0.999
+
+
+def test_biases_take_back_what_rounding_weights_shifts(uneven: Any, labelled: Path) -> None:
+    from imgsim_edge.export.bias_correction import give_biases, round_layers
+
+    pixels, model = _pixels(labelled), _copy(uneven)
+    assert any(len(node.input) == 2 for node in model.graph.node if node.op_type == "Conv")
+    give_biases(model)
+    assert np.array_equal(_vectors(uneven, pixels), _vectors(model, pixels))
+    nodes = {node.name: node for node in model.graph.node if node.op_type in ("Conv", "Gemm")}
+    rounded = round_layers(model, pixels)
+    assert set(rounded) == set(nodes)
+    for name in [name for name in nodes if "depthwise" in name or "embedding" in name][::4]:
+        before, after = _channel_means(model, nodes[name].output[0], pixels), []
+        for bias in (np.zeros_like(rounded[name].bias), rounded[name].bias):
+            changed = _copy(model)
+            (node,) = (node for node in changed.graph.node if node.name == name)
+            for place, values in ((1, rounded[name].weights), (2, bias)):
+                node.input[place] = f"new {place}"
+                changed.graph.initializer.append(
+                    onnx.numpy_helper.from_array(values, node.input[place])
+                )
+            after.append(_channel_means(changed, node.output[0], pixels))
+        shifted, corrected = (float(np.abs(means - before).max()) for means in after)
+        largest = rounded[name].largest_shift
+        assert 0 < corrected < 0.01 * largest
+        own = onnx.numpy_helper.to_array(
+            next(i for i in model.graph.initializer if i.name == nodes[name].input[2])
+        )
+        if not own.any():
+            assert shifted == pytest.approx(largest, rel=0.01)
+
+
+def test_rounded_weights_are_the_integers_that_onnx_runtime_would_choose(
+    uneven: Any, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imgsim_edge.export import quantise
+
+    pixels = _pixels(labelled)
+    corrected = quantise._Quantiser(uneven, pixels, tmp_path).quantise("MinMax")
+    monkeypatch.setattr(quantise, "round_layers", lambda *_: {})
+    plain = quantise._Quantiser(uneven, pixels, tmp_path).quantise("MinMax")
+    assert corrected != plain
+    integers = [_sorted_weights(onnx.load_from_string(one)) for one in (corrected, plain)]
+    assert len(integers[0]) == 29
+    assert integers[0] == integers[1]
+
+
+def test_photos_of_a_class_find_each_other_through_the_whole_path(
+    trained: Path, labelled: Path, tmp_path: Path, run: Run
+) -> None:
+    exported = run("export", trained, "--out", tmp_path / "encoder.onnx", "--json")
+    assert exported.status == 0, exported.stderr
+    assert json.loads(exported.stdout)["keras"]["photos"] == 20
+    indexed = run("index", labelled, "--model", tmp_path / "encoder.onnx")
+    assert indexed.status == 0, indexed.stderr
+    query = labelled / "coffee" / "00.jpg"
+    found = run("similar", query, "-k", "5", "--model", tmp_path / "encoder.onnx")
+    assert found.status == 0, found.stderr
+    assert len(found.stdout.splitlines()) >= 5
+    assert str(query) not in found.stdout
+    assert run("model", tmp_path / "encoder.onnx").stdout.count("mobilenet") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--out", "encoder.bin"), "must end in .onnx"),
+        (("--out", "nowhere/encoder.onnx"), "no such folder to write to"),
+        (("--out", "e.onnx", "--int8", "--fp16"), "exclude each other"),
+        (("--out", "e.onnx"), "is no training run"),
+    ],
+)
+def test_requests_that_cannot_be_met_are_one_line(
+    run: Run, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run("export", ".", *arguments)
+    assert (result.status, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+
+
+def _int8_weights(model: Any) -> int:
+    return sum(
+        i.data_type == onnx.TensorProto.INT8 and len(i.dims) > 1 for i in model.graph.initializer
+    )
+
+
+def _sorted_weights(model: Any) -> list[bytes]:
+    return sorted(
+        onnx.numpy_helper.to_array(i).tobytes()
+        for i in model.graph.initializer
+        if i.data_type == onnx.TensorProto.INT8 and len(i.dims) > 1
+    )
+
+
+def _pixels(labelled: Path) -> Any:
+    from imgsim_edge.infer.photos.decode import load_photo
+
+    return np.stack([load_photo(p, 64).pixels for p in sorted(labelled.rglob("*.jpg"))[::5]])
+
+
+def _vectors(model: Any, pixels: Any) -> Any:
+    return _session(model).run(None, {"images": pixels})[0]
+
+
+def _copy(model: Any) -> Any:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def _channel_means(model: Any, tensor: str, pixels: Any) -> Any:
+    model = _copy(model)
+    model.graph.output.add(name=tensor).type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    values = _session(model).run([tensor], {"images": pixels})[0]
+    return values.mean(axis=tuple(a for a in range(values.ndim) if a != 1))
+
+
+def _session(model: Any) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )

@@ -1,0 +1,1 @@
+"""Pixels → a fitted classifier, epoch by epoch, so that a stopped run goes on."""

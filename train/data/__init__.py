@@ -1,0 +1,1 @@
+"""Labelled folders → pixels, split and augmented."""

@@ -1,0 +1,1 @@
+"""Photos of any kind → an encoder that keeps their neighbourhoods."""

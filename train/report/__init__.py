@@ -1,0 +1,1 @@
+"""A trained classifier → its measures, charts and page."""
