@@ -71,10 +71,13 @@ def available_memory() -> int:
 
 def this_machine() -> Machine:
     """Describe the machine and the libraries."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
     versions = {"imgsim-edge": version("imgsim-edge"), "python": platform.python_version()}
-    versions |= {library: version(library) for library in _LIBRARIES}
+    for library in _LIBRARIES:
+        versions[library] = "none"
+        with suppress(PackageNotFoundError):
+            versions[library] = version(library)
     return Machine(
         cpu=_cpu_name(),
         architecture=platform.machine(),

@@ -87,10 +87,15 @@ def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None
         values = {**vars(info), "graph": vars(info.graph) if info.graph else None}
         typer.echo(json.dumps(values, default=str))
         return
-    graph = "none (queries are answered exactly)"
+    graph = "none: queries are answered exactly"
     if info.graph:
         recall = f"recall@10 {info.graph.recall:.3f} with ef {info.graph.effort}"
         graph = f"{info.graph.count:,} vectors, {recall}"
+    if not info.hnswlib:
+        graph = (
+            "not used: hnswlib is not installed, queries are answered exactly "
+            "(pip install 'imgsim-edge[graph]' needs a C++ compiler)"
+        )
     rows = [
         ("index", render.shell_path(info.folder)),
         ("photos", f"{info.photos:,}"),

@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..index.update import Unread
 from ..progress import Progress
 from ..search.exact import Stored
-from ..search.hnsw import TARGET_RECALL, Graph
+from ..search.hnsw import TARGET_RECALL, Graph, is_installed
 from .labelled import LabelledPhotos
 from .metrics import RECALL_AT, Retrieval, measure
 
@@ -51,7 +51,7 @@ class Evaluation:
         unread: those, and folders that could not be listed.
         vectors: float32, shape = (photos, dimension).
         exact: every photo compared with all others.
-        graph: the same through the graph; None where it was not asked for.
+        graph: the same through the graph; None where it was not asked for, or hnswlib is missing.
     """
 
     model: str
@@ -107,6 +107,7 @@ def evaluate(
         UsageError: no class has two photos that can be read.
         EncoderError: an encoder failed.
     """
+    through_graph = through_graph and is_installed()
     sizes = sorted({encoder.image_size for encoder in encoders.values()})
     steps = len(sizes) + len(encoders) * (1 + through_graph)
     done, total = 0, len(photos.paths) * steps

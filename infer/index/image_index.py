@@ -510,6 +510,8 @@ class ImageIndex:
 
     def info(self) -> IndexInfo:
         """Tell what the index holds."""
+        from ..search.hnsw import is_installed
+
         with self._catalogue.snapshot() as snapshot:
             header = snapshot.header()
             roots = sorted(root.path for root in snapshot.roots().values())
@@ -525,6 +527,7 @@ class ImageIndex:
             dimension=header.dimension,
             bytes=sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file()),
             graph=header.graph,
+            hnswlib=is_installed(),
         )
 
     def verify(self) -> list[Finding]:

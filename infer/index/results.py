@@ -84,6 +84,7 @@ class IndexInfo:
         dimension: length of a vector.
         bytes: size of all files of the index.
         graph: what is known of the graph, None where there is none.
+        hnswlib: whether the library is installed, without which no graph is used.
     """
 
     folder: Path
@@ -96,3 +97,4 @@ class IndexInfo:
     dimension: int
     bytes: int
     graph: GraphRecord | None
+    hnswlib: bool

@@ -123,7 +123,7 @@ def _vectors(snapshot: Snapshot) -> Iterator[Finding]:
 
 def _graph(snapshot: Snapshot, folder: Path) -> Iterator[Finding]:
     """Check that the graph's file is what was written, and holds what the catalogue does."""
-    from ..search.hnsw import Graph
+    from ..search.hnsw import Graph, file_digest, is_installed
 
     try:
         header = snapshot.header()
@@ -140,6 +140,8 @@ def _graph(snapshot: Snapshot, folder: Path) -> Iterator[Finding]:
         return
     graph = Graph.load(folder, record, header.dimension)
     if graph is None:
+        if not is_installed() and file_digest(folder / record.file) == record.digest:
+            return  # it is whole; what it holds cannot be looked at
         yield Finding(f"{record.file}: the graph is not what was written", "graph")
         return
     try:

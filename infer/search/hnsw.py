@@ -44,6 +44,18 @@ _WIDEST = 16  # a query whose k-th score is shared is asked again for at most so
 NONE: Ids = np.empty(0, dtype=np.int64)
 
 
+def is_installed() -> bool:
+    """Tell whether hnswlib is there: it comes as source, and not every machine can build it.
+
+    Without it every query is answered exactly.
+    """
+    try:
+        import hnswlib  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, eq=False)
 class Changes:
     """What the catalogue has that a graph has not, and the other way round.
@@ -71,7 +83,7 @@ class Graph:
 
     @classmethod
     def build(cls, stored: Stored, progress: Progress | None = None) -> Graph:
-        """Build a graph of all vectors and measure it; see :meth:`tune`."""
+        """Build a graph of all vectors and measure it; see :meth:`tune`. It takes hnswlib."""
         import hnswlib
 
         index = hnswlib.Index(space=SPACE, dim=stored.dimension)
@@ -88,16 +100,16 @@ class Graph:
 
     @classmethod
     def load(cls, folder: Path, record: GraphRecord, dimension: int) -> Graph | None:
-        """Load a graph from its file; None where the file is not the recorded one."""
-        import hnswlib
-
+        """Load a graph from its file; None without hnswlib, or where it is another file."""
         path = folder / record.file
         try:
+            import hnswlib
+
             if path.parent != folder or file_digest(path) != record.digest:
                 return None
             index = hnswlib.Index(space=SPACE, dim=dimension)
             index.load_index(str(path), allow_replace_deleted=True)
-        except (OSError, RuntimeError):
+        except (ImportError, OSError, RuntimeError):
             return None
         return cls(index, record.effort, record.recall)
 

@@ -8,7 +8,7 @@ from ..catalogue.rows import BLOCK_SLOTS, GraphRecord
 from ..catalogue.writer import Writer
 from ..progress import Progress
 from .exact import Stored
-from .hnsw import TARGET_RECALL, Graph
+from .hnsw import TARGET_RECALL, Graph, is_installed
 
 PUBLISH_SHARE = 100  # the file is written again when one vector in so many has changed
 
@@ -17,8 +17,8 @@ def follow(writer: Writer, folder: Path, progress: Progress | None = None) -> No
     """Bring the graph's file up to date, where enough has changed.
 
     Up to that point, whoever loads the graph asks it for the rest and compares what has changed
-    with every query exactly. A graph that cannot be written is no error: it is a cache, and without
-    it every query is answered exactly.
+    with every query exactly. A graph that cannot be built (for want of hnswlib) or written is no
+    error: it is a cache, and without it every query is answered exactly.
     """
     header = writer.header()
     record = header.graph
@@ -32,6 +32,8 @@ def follow(writer: Writer, folder: Path, progress: Progress | None = None) -> No
         dirty = len(writer.changed_blocks(record.generation)) * BLOCK_SLOTS
         if dirty * PUBLISH_SHARE <= header.photos:
             return
+    if not is_installed():
+        return
     graph = Graph.load(folder, record, header.dimension) if record else None
     if graph is not None and record is not None:
         changes = graph.changes(writer, record.generation)
