@@ -23,7 +23,7 @@ COMMANDS = {
     "index": "imgsim_edge.infer.commands.index:index_command",
     "similar": "imgsim_edge.infer.commands.similar:similar_command",
     "duplicates": "imgsim_edge.infer.commands.duplicates:duplicates_command",
-    "distinct": "imgsim_edge.infer.commands.duplicates:distinct_command",
+    "not-duplicates": "imgsim_edge.infer.commands.duplicates:not_duplicates_command",
     "apply": "imgsim_edge.infer.commands.cleanup:apply_command",
     "undo": "imgsim_edge.infer.commands.cleanup:undo_command",
     "watch": "imgsim_edge.infer.commands.watch:watch_command",

@@ -6,6 +6,7 @@ line prints it as it is and exits with status 1.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -61,3 +62,16 @@ class JournalError(ImgsimError):
 
 class CleanupError(ImgsimError):
     """A cleanup that cannot be done on this system."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file or folder that was left as it is, or out, while the work went on without it.
+
+    Attributes:
+        path: of the file or folder.
+        reason: why, without the path.
+    """
+
+    path: Path
+    reason: str

@@ -80,7 +80,7 @@ def make_index(folder: Path, encoder: Encoder, model: Path | str, count: int) ->
             vectors = random.standard_normal((len(ids), encoder.dimension)).astype(np.float32)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             rows = [
-                PhotoRow(n, month.id, f"photo-{n}.jpg", 1, 1, bytes(16), 4000, 3000, 0) for n in ids
+                PhotoRow(n, month.id, f"photo-{n}.jpg", 1, 1, bytes(16), 4000, 3000) for n in ids
             ]
             writer.commit(Batch(photos=rows, vectors=dict(zip(ids, vectors, strict=True))))
     catalogue.close()

@@ -29,14 +29,15 @@ from ..errors import (
 )
 from ..files import sync_folder
 from . import rows
+from .migrate import migrate
 from .reader import Snapshot
 from .rows import COLUMNS, DamagedRowError
-from .schema import APPLICATION_ID, PAGE_SIZE, SCHEMA, migrate
-from .schema import FORMAT as FORMAT
+from .schema import APPLICATION_ID, FORMAT, PAGE_SIZE, SCHEMA
 from .writer import Writer
 
 CATALOGUE_FILE = "catalogue.sqlite"
 LOCK_FILE = "writer.lock"
+SUMS = ("photos", "photo_sum", "block_sum", "details_sum")  # that the header keeps of its rows
 HOLDER_FILE = "writer.json"
 READ_PATIENCE = 30.0  # seconds that a reader waits for another process to finish with the file
 
@@ -80,7 +81,9 @@ class Catalogue:
                 migrate(connection, self.folder)
 
     @classmethod
-    def create(cls, folder: Path, encoder_digest: str, model: str, dimension: int) -> Catalogue:
+    def create(
+        cls, folder: Path, encoder_digest: str, model: str, dimension: int, details: int = 0
+    ) -> Catalogue:
         """Make an empty index in a folder, which is created where needed.
 
         It is there whole or not at all, whatever happens meanwhile.
@@ -93,9 +96,11 @@ class Catalogue:
             "encoder_digest": encoder_digest,
             "model": model,
             "dimension": dimension,
+            "details": details,
             "metric": "cosine",
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            **dict.fromkeys(("generation", "photos", "photo_sum", "block_sum"), 0),
+            **dict.fromkeys(SUMS, 0),
+            "generation": 0,
         }
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -219,7 +224,7 @@ def new_file(path: Path, header: dict[str, Any]) -> Path:
             connection.execute(statement)
         connection.executemany(
             f"INSERT INTO header ({', '.join(COLUMNS['header'])}) VALUES (?, ?, ?)",
-            map(rows.sealed, header.items()),
+            (rows.sealed("header", item) for item in header.items()),
         )
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")

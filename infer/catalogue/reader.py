@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Ids, Vectors
+from ..arrays import Codes, Ids, Vectors
 from . import rows
 from .rows import (
     BLOCK_SLOTS,
     COLUMNS,
     Block,
     DamagedRowError,
+    DetailsBlock,
+    ExampleRow,
     FolderRow,
     Header,
+    LabelRow,
     PhotoRow,
     RootRow,
-    UnreadRow,
+    UnreadableRow,
 )
 
 
@@ -48,19 +51,24 @@ class Snapshot:
     def note(self, key: str) -> bytes | None:
         """Read a note; None where there is none of that key."""
         for row in self.select("note", "WHERE key = ?", (key,)):
-            if not rows.is_intact(row):
-                raise DamagedRowError(f"note {key}")
-            return bytes(row[1])
+            return bytes(rows.checked("note", row)[1])
         return None
 
-    def distinct_pairs(self) -> set[tuple[bytes, bytes]]:
+    def not_duplicates(self) -> set[tuple[bytes, bytes]]:
         """Read the pairs of content digests, the lower first, that someone said are no copies."""
-        pairs = set()
-        for row in self.select("distinct_pair"):
-            if not rows.is_intact(row):
-                raise DamagedRowError("a pair of distinct photos")
-            pairs.add((row[0], row[1]))
-        return pairs
+        return {rows.checked("not_duplicate", row) for row in self.select("not_duplicate")}
+
+    # --- labels ----------------------------------------------------------------------------------
+
+    def labels(self) -> dict[str, LabelRow]:
+        """Read the labels by name, in the order of names."""
+        return {row.name: row for row in map(rows.label_row, self.select("label", "ORDER BY name"))}
+
+    def examples(self, label: int | None = None) -> Iterator[ExampleRow]:
+        """Read the examples of a label, or of all."""
+        only = () if label is None else (label,)
+        where = "WHERE label = ?" if only else ""
+        return map(rows.example_row, self.select("example", where, only))
 
     # --- folders ---------------------------------------------------------------------------------
 
@@ -127,22 +135,26 @@ class Snapshot:
         found = self.select("photo", "WHERE folder = ? AND name = ?", (folder, os.fsencode(name)))
         return next(map(rows.photo_row, found), None)
 
-    def unread_named(self, folder: int, name: str) -> UnreadRow | None:
+    def unreadable_named(self, folder: int, name: str) -> UnreadableRow | None:
         """Look up an unreadable file by its folder and its name."""
-        found = self.select("unread", "WHERE folder = ? AND name = ?", (folder, os.fsencode(name)))
-        return next(map(rows.unread_row, found), None)
+        found = self.select(
+            "unreadable", "WHERE folder = ? AND name = ?", (folder, os.fsencode(name))
+        )
+        return next(map(rows.unreadable_row, found), None)
 
     def photos_in(self, folder: int) -> list[PhotoRow]:
         """Read the photos of one folder."""
         return list(map(rows.photo_row, self.select("photo", "WHERE folder = ?", (folder,))))
 
-    def unread_in(self, folder: int) -> list[UnreadRow]:
+    def unreadable_in(self, folder: int) -> list[UnreadableRow]:
         """Read the unreadable files of one folder."""
-        return list(map(rows.unread_row, self.select("unread", "WHERE folder = ?", (folder,))))
+        return list(
+            map(rows.unreadable_row, self.select("unreadable", "WHERE folder = ?", (folder,)))
+        )
 
-    def unread(self) -> Iterator[UnreadRow]:
+    def unreadable(self) -> Iterator[UnreadableRow]:
         """Read all unreadable files."""
-        return map(rows.unread_row, self.select("unread"))
+        return map(rows.unreadable_row, self.select("unreadable"))
 
     def of_size(self, size: int) -> list[PhotoRow]:
         """Read the photos whose files have so many bytes: only these can have the same content."""
@@ -204,11 +216,48 @@ class Snapshot:
         number, slot = divmod(photo.id, BLOCK_SLOTS)
         for block in self.blocks(first=number, count=1):
             vector: Vectors = block.vectors[slot]
-            if block.live[slot] and rows.vector_checksum(vector) == photo.vector:
+            if block.live[slot] and rows.array_checksum(vector) == photo.vector:
                 return vector
         raise DamagedRowError(f"vector of photo {photo.id}")
 
+    # --- details ---------------------------------------------------------------------------------
+
+    def details_blocks(
+        self, since: int = -1, first: int = 0, count: int | None = None
+    ) -> Iterator[DetailsBlock]:
+        """Read blocks of details in order; arguments as for :meth:`blocks`."""
+        numbers = self.header().details
+        last = 1 << 62 if count is None else first + count - 1
+        where = "WHERE block BETWEEN ? AND ? AND generation > ? ORDER BY block"
+        for row in self.select("details", where, (first, last, since)):
+            yield rows.details_block(row, numbers)
+
+    def details(self, photos: Sequence[PhotoRow]) -> Codes:
+        """Read the details of some photos: int8, shape = (len(photos), details), 0 where none."""
+        found = np.zeros((len(photos), self.header().details), dtype=np.int8)
+        by_block: dict[int, list[int]] = {}
+        for place, photo in enumerate(photos):
+            if photo.details is not None:
+                by_block.setdefault(photo.id // BLOCK_SLOTS, []).append(place)
+        for number, places in by_block.items():
+            blocks = list(self.details_blocks(first=number, count=1))
+            for place in places:
+                photo = photos[place]
+                if not blocks:
+                    raise DamagedRowError(f"details of photo {photo.id}")
+                codes = blocks[0].codes[photo.id % BLOCK_SLOTS]
+                if rows.array_checksum(codes) != photo.details:
+                    raise DamagedRowError(f"details of photo {photo.id}")
+                found[place] = codes
+        return found
+
     # --- tables ----------------------------------------------------------------------------------
+
+    def photo_column(
+        self, column: str, where: str, values: tuple[Any, ...]
+    ) -> Iterator[tuple[int, Any]]:
+        """Read one column of photos, unchecked: (id, value)."""
+        return self.connection.execute(f"SELECT id, {column} FROM photo WHERE {where}", values)
 
     def select(self, table: str, rest: str = "", values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """Read rows of a table as they lie there, unchecked, with the columns of ``COLUMNS``."""

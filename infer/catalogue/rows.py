@@ -1,8 +1,9 @@
 """What the rows of the catalogue hold, and the checksums that prove them.
 
-SQLite does not notice a flipped bit in a value, so that every row carries a CRC-32 of its own. A
-photo's row also carries the CRC-32 of its vector, which ties the two together wherever the vector
-comes from: a block of the catalogue, the graph, or a salvaged page.
+SQLite does not notice a flipped bit in a value, so that every row carries a CRC-32 of its own. It
+covers the name of its table too: a row that is found without its table tells where it belongs. A
+photo's row also carries the CRC-32 of its vector and of its details, which ties them together
+wherever they come from: a block of the catalogue, the graph, or a salvaged page.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Vectors
+from ..arrays import Codes, Vectors
+from ..photos.metadata import PhotoMetadata
 
-BLOCK_SLOTS = 256  # vectors in one block: 64 KiB at 64 dimensions
+BLOCK_SLOTS = 256  # photos whose vectors lie in one block: 64 KiB at 64 dimensions
 
 # The columns of each table in their order; the last one is always the checksum of the others.
 COLUMNS = {
@@ -27,14 +29,19 @@ COLUMNS = {
     "root": ("id", "path", "exclude", "checksum"),
     "folder": ("id", "root", "path", "mount", "listing", "checksum"),
     "photo": (
-        *("id", "folder", "name", "size", "mtime_ns", "digest"),
-        *("width", "height", "vector", "checksum"),
+        *("id", "folder", "name", "size", "mtime_ns", "digest", "width", "height"),
+        *("described", "taken_ms", "taken_offset", "taken_source", "camera"),
+        *("latitude", "longitude", "payload", "vector", "details", "checksum"),
     ),
-    "unread": ("id", "folder", "name", "size", "mtime_ns", "digest", "reason", "checksum"),
+    "unreadable": ("id", "folder", "name", "size", "mtime_ns", "digest", "reason", "checksum"),
     "vectors": ("block", "generation", "live", "data", "checksum"),
-    "distinct_pair": ("lower", "higher", "checksum"),
+    "details": ("block", "generation", "data", "checksum"),
+    "not_duplicate": ("lower", "higher", "checksum"),
+    "label": ("id", "name", "checksum"),
+    "example": ("label", "digest", "verdict", "checksum"),
     "note": ("key", "value", "checksum"),
 }
+BLOCKS = ("vectors", "details")  # tables whose rows hold the arrays of many photos
 
 
 class DamagedRowError(Exception):
@@ -51,8 +58,9 @@ class GraphRecord:
         bytes: its size.
         generation: of the catalogue whose vectors it holds.
         count: how many vectors it holds.
-        effort: ``ef``, the candidates that a query for ten looks at.
-        recall: share of the exact ten nearest that it found with that ``ef``, on itself.
+        ef_search: candidates that a query for ten looks at.
+        recall: fraction of the exact ten nearest that it found with that, on itself.
+        mean: CRC-32 of the mean that was taken from the vectors in it; None where none was.
     """
 
     file: str
@@ -60,8 +68,9 @@ class GraphRecord:
     bytes: int
     generation: int
     count: int
-    effort: int
+    ef_search: int
     recall: float
+    mean: int | None = None
 
     def as_text(self) -> str:
         """Write it as the JSON that the header holds."""
@@ -76,20 +85,24 @@ class Header:
         encoder_digest: of the encoder that made every vector in it.
         model: the name or path under which that encoder was given.
         dimension: length of a vector.
+        details: how many int8 numbers of details a photo has; 0 where the encoder gives none.
         generation: grows with every commit that changes what can be found.
         photos: how many are indexed.
         photo_sum: exclusive or of the checksums of all photos' rows.
-        block_sum: exclusive or of the checksums of all blocks.
+        block_sum: exclusive or of the checksums of all blocks of vectors.
+        details_sum: likewise of details.
         graph: the record of the last graph that was published.
     """
 
     encoder_digest: str
     model: str
     dimension: int
+    details: int
     generation: int
     photos: int
     photo_sum: int
     block_sum: int
+    details_sum: int
     graph: GraphRecord | None
 
 
@@ -140,7 +153,10 @@ class PhotoRow:
         digest: BLAKE2b (128 bits) of the file's bytes.
         width: of the upright photo in pixels.
         height: likewise.
+        metadata: what the file says about the picture; None where it has not been asked yet.
+        payload: JSON that an app keeps with a photo of its own.
         vector: CRC-32 of its vector's bytes.
+        details: CRC-32 of its details' bytes; None where it has none.
     """
 
     id: int
@@ -151,11 +167,14 @@ class PhotoRow:
     digest: bytes
     width: int
     height: int
-    vector: int
+    metadata: PhotoMetadata | None = None
+    payload: str | None = None
+    vector: int = 0
+    details: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class UnreadRow:
+class UnreadableRow:
     """A file that could not be read as a photo.
 
     Attributes:
@@ -177,6 +196,29 @@ class UnreadRow:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """Something that photos can show, under the name that a user gave it."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleRow:
+    """A judgement about a content: it shows what a label says, or does not.
+
+    Attributes:
+        label: id of the label.
+        digest: BLAKE2b (128 bits) of the file's bytes.
+        verdict: whether it does.
+    """
+
+    label: int
+    digest: bytes
+    verdict: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """A run of stored vectors.
@@ -196,87 +238,147 @@ class Block:
     checksum: int
 
 
-def checksum(values: tuple[Any, ...]) -> int:
-    """CRC-32 of a row's values: numbers in decimal, NULL as nothing, a zero byte between them."""
-    parts = [
+@dataclass(frozen=True, eq=False)
+class DetailsBlock:
+    """A run of stored details; which slots hold a photo is told by the vectors' block.
+
+    Attributes:
+        first: id of the photo in its first slot.
+        generation: of the index when it last changed.
+        codes: int8, shape = (slots, details).
+        checksum: of the row.
+    """
+
+    first: int
+    generation: int
+    codes: Codes
+    checksum: int
+
+
+def checksum(table: str, values: tuple[Any, ...]) -> int:
+    """CRC-32 of a table's name and a row's values, zero bytes between them.
+
+    Numbers count in decimal, NULL as nothing. Of the large arrays of a block, which come last, none
+    is copied.
+    """
+    large = 2 if table == "vectors" else 1 if table == "details" else 0
+    small = values[: len(values) - large]
+    parts = [table.encode()] + [
         value if isinstance(value, bytes) else b"" if value is None else str(value).encode()
-        for value in values
+        for value in small
     ]
-    return zlib.crc32(b"\0".join(parts))
+    crc = zlib.crc32(b"\0".join(parts))
+    for value in values[len(small) :]:
+        crc = zlib.crc32(value, zlib.crc32(b"\0", crc))
+    return crc
 
 
-def sealed(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def sealed(table: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Append the checksum to a row's values."""
-    return (*values, checksum(values))
+    return (*values, checksum(table, values))
 
 
-def is_intact(row: tuple[Any, ...]) -> bool:
-    """Tell whether a row, checksum last, is what was written."""
+def is_intact(table: str, row: tuple[Any, ...]) -> bool:
+    """Tell whether a row, checksum last, is what was written to a table."""
     try:
-        return bool(row[-1] == checksum(row[:-1]))
-    except UnicodeEncodeError:
+        return bool(row[-1] == checksum(table, row[:-1]))
+    except (UnicodeEncodeError, TypeError):
         return False
 
 
-def vector_checksum(vector: Vectors) -> int:
-    """CRC-32 of one vector's bytes (little-endian float32)."""
-    return zlib.crc32(np.ascontiguousarray(vector, dtype="<f4").tobytes())
+def array_checksum(array: Vectors | Codes) -> int:
+    """CRC-32 of one photo's vector (as little-endian float32) or details (int8)."""
+    kind = "<f4" if array.dtype.kind == "f" else np.int8
+    return zlib.crc32(np.ascontiguousarray(array, dtype=kind).tobytes())
 
 
 def root_values(row: RootRow) -> tuple[Any, ...]:
     """Lay a root out as a row of its table."""
-    return sealed((row.id, os.fsencode(row.path), "\n".join(row.exclude)))
+    return sealed("root", (row.id, os.fsencode(row.path), "\n".join(row.exclude)))
 
 
 def root_row(row: tuple[Any, ...]) -> RootRow:
     """Read a root's row."""
-    number, path, exclude = _checked("root", row)
+    number, path, exclude = checked("root", row)
     return RootRow(number, Path(os.fsdecode(path)), tuple(exclude.split("\n")) if exclude else ())
 
 
 def folder_values(row: FolderRow) -> tuple[Any, ...]:
     """Lay a folder out as a row of its table."""
-    return sealed((row.id, row.root, os.fsencode(row.path), int(row.is_mount), row.listing))
+    path = os.fsencode(row.path)
+    return sealed("folder", (row.id, row.root, path, int(row.is_mount), row.listing))
 
 
 def folder_row(row: tuple[Any, ...]) -> FolderRow:
     """Read a folder's row."""
-    number, root, path, mount, listing = _checked("folder", row)
+    number, root, path, mount, listing = checked("folder", row)
     return FolderRow(number, root, os.fsdecode(path), bool(mount), listing)
 
 
-def file_values(row: PhotoRow | UnreadRow) -> tuple[Any, ...]:
-    """Lay a photo or an unreadable file out as a row of its table."""
-    start = (row.id, row.folder, os.fsencode(row.name), row.size, row.mtime_ns, row.digest)
-    if isinstance(row, PhotoRow):
-        return sealed((*start, row.width, row.height, row.vector))
-    return sealed((*start, row.reason))
+def photo_values(row: PhotoRow) -> tuple[Any, ...]:
+    """Lay a photo out as a row of its table."""
+    metadata = astuple(row.metadata or PhotoMetadata())
+    described = int(row.metadata is not None)
+    about_file = (row.size, row.mtime_ns, row.digest, row.width, row.height)
+    return sealed(
+        "photo",
+        (
+            *(row.id, row.folder, os.fsencode(row.name), *about_file),
+            *(described, *metadata, row.payload, row.vector, row.details),
+        ),
+    )
 
 
 def photo_row(row: tuple[Any, ...]) -> PhotoRow:
     """Read a photo's row."""
-    number, folder, name, *rest = _checked("photo", row)
-    return PhotoRow(number, folder, os.fsdecode(name), *rest)
+    values = checked("photo", row)
+    (number, folder, name), about_file = values[:3], values[3:8]
+    described, metadata, rest = values[8], values[9:15], values[15:]
+    known = PhotoMetadata(*metadata) if described else None
+    return PhotoRow(number, folder, os.fsdecode(name), *(*about_file, known, *rest))
 
 
-def unread_row(row: tuple[Any, ...]) -> UnreadRow:
+def unreadable_values(row: UnreadableRow) -> tuple[Any, ...]:
+    """Lay an unreadable file out as a row of its table."""
+    about_file = (row.size, row.mtime_ns, row.digest, row.reason)
+    return sealed("unreadable", (row.id, row.folder, os.fsencode(row.name), *about_file))
+
+
+def unreadable_row(row: tuple[Any, ...]) -> UnreadableRow:
     """Read the row of an unreadable file."""
-    number, folder, name, *rest = _checked("unread", row)
-    return UnreadRow(number, folder, os.fsdecode(name), *rest)
+    number, folder, name, *rest = checked("unreadable", row)
+    return UnreadableRow(number, folder, os.fsdecode(name), *rest)
 
 
-def block_values(number: int, generation: int, live: NDArray[np.bool_], vectors: Vectors) -> Any:
+def example_values(row: ExampleRow) -> tuple[Any, ...]:
+    """Lay an example out as a row of its table."""
+    return sealed("example", (row.label, row.digest, int(row.verdict)))
+
+
+def example_row(row: tuple[Any, ...]) -> ExampleRow:
+    """Read the row of an example."""
+    label, digest, verdict = checked("example", row)
+    return ExampleRow(label, digest, bool(verdict))
+
+
+def label_row(row: tuple[Any, ...]) -> LabelRow:
+    """Read the row of a label."""
+    return LabelRow(*checked("label", row))
+
+
+def block_values(
+    number: int, generation: int, live: NDArray[np.bool_], vectors: Vectors
+) -> tuple[Any, ...]:
     """Lay a block out as a row of its table. One without a live slot holds no bytes at all."""
-    if not live.any():
-        return sealed_block(number, generation, b"", b"")
-    packed = np.packbits(live).tobytes()
-    return sealed_block(number, generation, packed, vectors.astype("<f4", copy=False).tobytes())
+    packed, data = b"", b""
+    if live.any():
+        packed, data = np.packbits(live).tobytes(), vectors.astype("<f4", copy=False).tobytes()
+    return sealed("vectors", (number, generation, packed, data))
 
 
-def sealed_block(number: int, generation: int, live: bytes, data: bytes) -> tuple[Any, ...]:
-    """Append its checksum to a block: CRC-32 of ``number NUL generation NUL live data``."""
-    start = zlib.crc32(live, zlib.crc32(f"{number}\0{generation}\0".encode()))
-    return (number, generation, live, data, zlib.crc32(data, start))
+def details_values(number: int, generation: int, codes: Codes) -> tuple[Any, ...]:
+    """Lay a block of details out as a row of its table. One of zeros holds no bytes at all."""
+    return sealed("details", (number, generation, codes.tobytes() if codes.any() else b""))
 
 
 def block(row: tuple[Any, ...], dimension: int) -> Block:
@@ -287,7 +389,7 @@ def block(row: tuple[Any, ...], dimension: int) -> Block:
         not isinstance(live, bytes)
         or not isinstance(data, bytes)
         or (len(live) * 8, len(data)) != (slots, slots * dimension * 4)
-        or sealed_block(number, generation, live, data)[-1] != written
+        or not is_intact("vectors", row)
     ):
         raise DamagedRowError(f"vectors {number}")
     if not data:
@@ -303,29 +405,46 @@ def block(row: tuple[Any, ...], dimension: int) -> Block:
     )
 
 
+def details_block(row: tuple[Any, ...], count: int) -> DetailsBlock:
+    """Read the row of a block of details, ``count`` numbers a photo."""
+    number, generation, data, written = row
+    if (
+        not isinstance(data, bytes)
+        or len(data) not in (0, BLOCK_SLOTS * count)
+        or not is_intact("details", row)
+    ):
+        raise DamagedRowError(f"details {number}")
+    codes = np.frombuffer(data or bytes(BLOCK_SLOTS * count), np.int8).reshape(BLOCK_SLOTS, count)
+    return DetailsBlock(number * BLOCK_SLOTS, generation, codes, written)
+
+
 def header(rows: list[tuple[Any, ...]]) -> Header:
     """Read the header from its rows."""
-    values = {}
-    for row in rows:
-        key, value = _checked("header", row)
-        values[key] = value
+    values = dict(checked("header", row) for row in rows)
     try:
         graph = values.get("graph")
         return Header(
             values["encoder_digest"],
             values["model"],
             values["dimension"],
+            values["details"],
             values["generation"],
             values["photos"],
             values["photo_sum"],
             values["block_sum"],
+            values["details_sum"],
             GraphRecord(**json.loads(graph)) if graph else None,
         )
-    except KeyError as error:
-        raise DamagedRowError(f"header, no {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedRowError(f"header ({error})") from None
 
 
-def _checked(table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not is_intact(row):
+def checked(table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Take the checksum off a row that holds.
+
+    Raises:
+        DamagedRowError: it does not.
+    """
+    if not is_intact(table, row):
         raise DamagedRowError(f"{table} {row[0]}")
     return row[:-1]

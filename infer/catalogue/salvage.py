@@ -16,18 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Vectors
-from ..files import sync_folder
+from ..arrays import Codes, Vectors
+from ..files import publish
 from . import rows
 from .rows import (
     BLOCK_SLOTS,
     COLUMNS,
     Block,
     DamagedRowError,
+    ExampleRow,
     FolderRow,
+    LabelRow,
     PhotoRow,
     RootRow,
-    UnreadRow,
+    UnreadableRow,
 )
 from .schema import PAGE_SIZE
 
@@ -35,11 +37,6 @@ _LEAF = 0x0D  # kind of a page that holds rows of a table
 _FILE_HEADER = 100  # bytes before the first page's own header
 _LOG_HEADER, _FRAME_HEADER = 32, 24  # bytes, of the write-ahead log and of a page in it
 _MOST_PAYLOAD = 1 << 26  # bytes; a longer row is no row
-_TABLE_OF_WIDTH = {
-    len(columns): table
-    for table, columns in COLUMNS.items()
-    if table not in ("header", "distinct_pair", "note")  # these three are told apart by their types
-}
 
 
 @dataclass
@@ -51,9 +48,12 @@ class Salvage:
         roots: by id.
         folders: by id.
         photos: by id.
-        unread: by id.
-        blocks: by number.
-        distinct_pairs: of content digests.
+        unreadable: by id.
+        blocks: of vectors, by number.
+        details: blocks of details, by number.
+        not_duplicates: pairs of content digests.
+        labels: by id.
+        examples: of all labels.
         notes: by key.
     """
 
@@ -61,9 +61,12 @@ class Salvage:
     roots: dict[int, RootRow] = field(default_factory=dict)
     folders: dict[int, FolderRow] = field(default_factory=dict)
     photos: dict[int, PhotoRow] = field(default_factory=dict)
-    unread: dict[int, UnreadRow] = field(default_factory=dict)
+    unreadable: dict[int, UnreadableRow] = field(default_factory=dict)
     blocks: dict[int, tuple[Any, ...]] = field(default_factory=dict)
-    distinct_pairs: set[tuple[bytes, bytes]] = field(default_factory=set)
+    not_duplicates: set[tuple[bytes, bytes]] = field(default_factory=set)
+    labels: dict[int, LabelRow] = field(default_factory=dict)
+    examples: list[ExampleRow] = field(default_factory=list)
+    details: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     notes: dict[str, bytes] = field(default_factory=dict)
 
     def block(self, number: int) -> Block | None:
@@ -80,7 +83,17 @@ class Salvage:
         if block is None or not block.live[slot]:
             return None
         vector: Vectors = block.vectors[slot]
-        return vector if rows.vector_checksum(vector) == photo.vector else None
+        return vector if rows.array_checksum(vector) == photo.vector else None
+
+    def codes(self, photo: PhotoRow) -> Codes | None:
+        """Give the details of a photo; None where what is there is not proven to be its own."""
+        try:
+            row = self.details[photo.id // BLOCK_SLOTS]
+            block = rows.details_block(row, self.header["details"])
+        except (KeyError, DamagedRowError):
+            return None
+        codes: Codes = block.codes[photo.id % BLOCK_SLOTS]
+        return codes if rows.array_checksum(codes) == photo.details else None
 
 
 def merge_log(path: Path) -> None:
@@ -97,8 +110,7 @@ def merge_log(path: Path) -> None:
             for number, page in _committed(log.read_bytes()):
                 file.seek((number - 1) * PAGE_SIZE)
                 file.write(page)
-        merged.replace(path)
-        sync_folder(path.parent)
+        publish(merged, path)
         log.unlink()
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
 
@@ -131,30 +143,33 @@ def salvage(path: Path) -> Salvage:
 
 
 def _keep(found: Salvage, row: tuple[Any, ...]) -> None:
-    table = _TABLE_OF_WIDTH.get(len(row))
-    try:
-        if len(row) == len(COLUMNS["header"]) and rows.is_intact(row):
-            if isinstance(row[0], bytes):
-                found.distinct_pairs.add((row[0], row[1]))
-            elif isinstance(row[1], bytes):
-                found.notes[row[0]] = row[1]
-            else:
-                found.header[row[0]] = row[1]
-        elif table == "vectors" and isinstance(row[2], bytes) and isinstance(row[3], bytes):
-            intact = rows.sealed_block(*row[:4]) == row
-            before = found.blocks.get(row[0])
-            if intact and (before is None or before[1] < row[1]):
-                found.blocks[row[0]] = row
+    """Keep a row if it is one of ours: its checksum says of which table."""
+    for table, columns in COLUMNS.items():
+        if len(row) != len(columns) or not rows.is_intact(table, row):
+            continue
+        if table == "header":
+            found.header[row[0]] = row[1]
+        elif table == "note":
+            found.notes[row[0]] = row[1]
         elif table == "root":
             found.roots[row[0]] = rows.root_row(row)
         elif table == "folder":
             found.folders[row[0]] = rows.folder_row(row)
         elif table == "photo":
             found.photos[row[0]] = rows.photo_row(row)
-        elif table == "unread":
-            found.unread[row[0]] = rows.unread_row(row)
-    except (DamagedRowError, TypeError, ValueError):
-        return  # some other row that happens to be as wide, or a damaged one
+        elif table == "unreadable":
+            found.unreadable[row[0]] = rows.unreadable_row(row)
+        elif table == "not_duplicate":
+            found.not_duplicates.add(row[:2])
+        elif table == "label":
+            found.labels[row[0]] = rows.label_row(row)
+        elif table == "example":
+            found.examples.append(rows.example_row(row))
+        else:
+            blocks = found.blocks if table == "vectors" else found.details
+            before = blocks.get(row[0])
+            if before is None or before[1] < row[1]:
+                blocks[row[0]] = row
 
 
 def _rows_of(page: bytes, start: int, pages: Any) -> Iterator[tuple[Any, ...]]:

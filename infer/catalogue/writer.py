@@ -12,25 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Vectors
+from ..arrays import Codes, Vectors
 from . import rows
 from .reader import Snapshot
 from .rows import (
     BLOCK_SLOTS,
     COLUMNS,
     DamagedRowError,
+    ExampleRow,
     FolderRow,
     GraphRecord,
+    LabelRow,
     PhotoRow,
     RootRow,
-    UnreadRow,
+    UnreadableRow,
 )
 
 _INSERT = {
     table: f"REPLACE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     for table, columns in COLUMNS.items()
 }
-_SHRINK_SHARE = 4  # the file gives space back when at least one page in so many is unused
+MAX_UNUSED_FRACTION = 1 / 4  # of the pages; with more, the file gives space back
 
 
 @dataclass
@@ -40,17 +42,19 @@ class Batch:
     Attributes:
         photos: rows to insert or replace; what they say of their vector is set on commit.
         vectors: float32, shape = (dimension,), for the ids in ``photos`` whose vector is new.
-        unread: rows to insert or replace.
+        details: int8, shape = (details,), likewise.
+        unreadable: rows to insert or replace.
         gone: ids of photos to remove.
-        gone_unread: ids of unreadable files to remove.
+        gone_unreadable: ids of unreadable files to remove.
         folders: rows to replace.
     """
 
     photos: list[PhotoRow] = field(default_factory=list)
     vectors: dict[int, Vectors] = field(default_factory=dict)
-    unread: list[UnreadRow] = field(default_factory=list)
+    details: dict[int, Codes] = field(default_factory=dict)
+    unreadable: list[UnreadableRow] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
-    gone_unread: list[int] = field(default_factory=list)
+    gone_unreadable: list[int] = field(default_factory=list)
     folders: list[FolderRow] = field(default_factory=list)
 
 
@@ -60,7 +64,7 @@ class Writer(Snapshot):
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self._free = self._free_slots()
-        self._new_unread = self._highest("unread") + 1
+        self._new_unreadable = self._highest("unreadable") + 1
 
     # --- ids -------------------------------------------------------------------------------------
 
@@ -68,10 +72,10 @@ class Writer(Snapshot):
         """Take an id for a photo that is about to be committed: the lowest that is free."""
         return next(self._free)
 
-    def new_unread_id(self) -> int:
+    def new_unreadable_id(self) -> int:
         """Take an id for the row of an unreadable file."""
-        self._new_unread += 1
-        return self._new_unread - 1
+        self._new_unreadable += 1
+        return self._new_unreadable - 1
 
     def _free_slots(self) -> Iterator[int]:
         taken = 0
@@ -156,10 +160,10 @@ class Writer(Snapshot):
         """Forget a root with all its folders and photos, and count these."""
         folders = [folder.id for folder in self.folders(root)]
         photos = [photo.id for folder in folders for photo in self.photos_in(folder)]
-        unread = [file.id for folder in folders for file in self.unread_in(folder)]
+        unread = [file.id for folder in folders for file in self.unreadable_in(folder)]
         with self._transaction():
             self._remove(photos)
-            self._delete("unread", unread)
+            self._delete("unreadable", unread)
             self._delete("folder", folders)
             self._delete("root", [root])
         self._free = self._free_slots()
@@ -175,14 +179,16 @@ class Writer(Snapshot):
         described what was there before. Those in ``batch.folders`` are written as they are.
         """
         with self._transaction():
-            touched = {row.folder for row in batch.photos} | {row.folder for row in batch.unread}
+            touched = {row.folder for row in batch.photos} | {
+                row.folder for row in batch.unreadable
+            }
             replaced = [row.id for row in batch.photos]
             touched.update(row.folder for row in self.photos([*replaced, *batch.gone]))
             self._remove(batch.gone)
-            self._delete("unread", batch.gone_unread)
+            self._delete("unreadable", batch.gone_unreadable)
             if batch.photos:
-                self._store(batch.photos, batch.vectors)
-            self._put("unread", map(rows.file_values, batch.unread))
+                self._store(batch.photos, batch.vectors, batch.details)
+            self._put("unreadable", map(rows.unreadable_values, batch.unreadable))
             touched -= {row.id for row in batch.folders}
             self._put("folder", map(rows.folder_values, self._without_listing(touched)))
             self._put("folder", map(rows.folder_values, batch.folders))
@@ -191,7 +197,7 @@ class Writer(Snapshot):
 
     def drop_empty_folders(self, root: int) -> None:
         """Forget the folders of a root that hold nothing any more, neither do those below them."""
-        used = "SELECT folder FROM photo UNION SELECT folder FROM unread"
+        used = "SELECT folder FROM photo UNION SELECT folder FROM unreadable"
         full = {number for (number,) in self.connection.execute(used)}
         known = list(self.folders(root))
         needed = {folder.path for folder in known if folder.id in full}
@@ -212,15 +218,53 @@ class Writer(Snapshot):
         self,
         roots: Iterable[RootRow],
         folders: Iterable[FolderRow],
-        distinct_pairs: Iterable[tuple[bytes, bytes]],
+        not_duplicates: Iterable[tuple[bytes, bytes]],
         notes: Mapping[str, bytes],
+        labels: Iterable[LabelRow],
+        examples: Iterable[ExampleRow],
     ) -> None:
         """Write rows that were salvaged from another catalogue, with the ids they had there."""
         with self._transaction():
             self._put("root", map(rows.root_values, roots))
             self._put("folder", map(rows.folder_values, folders))
-            self._put("distinct_pair", map(rows.sealed, distinct_pairs))
-            self._put("note", (rows.sealed(item) for item in notes.items()))
+            self._put(
+                "not_duplicate", (rows.sealed("not_duplicate", pair) for pair in not_duplicates)
+            )
+            self._put("note", (rows.sealed("note", item) for item in notes.items()))
+            self._put("label", (rows.sealed("label", (row.id, row.name)) for row in labels))
+            self._put("example", map(rows.example_values, examples))
+
+    # --- labels ----------------------------------------------------------------------------------
+
+    def add_label(self, name: str) -> LabelRow:
+        """Add a label of a name that is not in use."""
+        label = LabelRow(self._highest("label") + 1, name)
+        self.set_label(label)
+        return label
+
+    def set_label(self, label: LabelRow) -> None:
+        """Write a label, such as under another name that is not in use."""
+        with self._transaction():
+            self._put("label", [rows.sealed("label", (label.id, label.name))])
+
+    def remove_label(self, label: int) -> None:
+        """Forget a label with all its examples."""
+        with self._transaction():
+            self._delete("label", [label])
+            self.connection.execute("DELETE FROM example WHERE label = ?", (label,))
+
+    def set_examples(self, examples: Iterable[ExampleRow]) -> None:
+        """Write examples, each in place of what was said of that label and content before."""
+        with self._transaction():
+            self._put("example", map(rows.example_values, examples))
+
+    def remove_examples(self, label: int, digests: Iterable[bytes]) -> None:
+        """Forget what was said of a label and some contents."""
+        with self._transaction():
+            self.connection.executemany(
+                "DELETE FROM example WHERE label = ? AND digest = ?",
+                ((label, digest) for digest in digests),
+            )
 
     # --- the rest --------------------------------------------------------------------------------
 
@@ -229,31 +273,38 @@ class Writer(Snapshot):
         with self._transaction():
             self._set_header(graph=record.as_text() if record else None)
 
-    def add_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    def add_not_duplicates(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         """Remember pairs of content digests, the lower first, that are no copies."""
         with self._transaction():
-            self._put("distinct_pair", map(rows.sealed, pairs))
+            self._put("not_duplicate", (rows.sealed("not_duplicate", pair) for pair in pairs))
 
-    def remove_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    def remove_not_duplicates(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         """Forget such pairs."""
         with self._transaction():
             self.connection.executemany(
-                "DELETE FROM distinct_pair WHERE lower = ? AND higher = ?", pairs
+                "DELETE FROM not_duplicate WHERE lower = ? AND higher = ?", pairs
             )
 
     def set_notes(self, notes: Mapping[str, bytes]) -> None:
         """Write notes, each under its key."""
         with self._transaction():
-            self._put("note", (rows.sealed(item) for item in notes.items()))
+            self._put("note", (rows.sealed("note", item) for item in notes.items()))
 
     # --- inside a transaction --------------------------------------------------------------------
 
-    def _store(self, photos: Iterable[PhotoRow], vectors: Mapping[int, Vectors]) -> None:
+    def _store(
+        self,
+        photos: Iterable[PhotoRow],
+        vectors: Mapping[int, Vectors],
+        details: Mapping[int, Codes],
+    ) -> None:
         total, count = 0, 0
         for photo in photos:
             if photo.id in vectors:
-                photo = replace(photo, vector=rows.vector_checksum(vectors[photo.id]))
-            values = rows.file_values(photo)
+                photo = replace(photo, vector=rows.array_checksum(vectors[photo.id]))
+            if photo.id in details:
+                photo = replace(photo, details=rows.array_checksum(details[photo.id]))
+            values = rows.photo_values(photo)
             before = self._photo_sum([photo.id])
             total ^= before[0] ^ values[-1]
             count += 1 - before[1]
@@ -268,6 +319,7 @@ class Writer(Snapshot):
             )
         self._count(total, count)
         self._write_slots(vectors)
+        self._write_details(details)
 
     def _remove(self, ids: Sequence[int]) -> None:
         if ids:
@@ -275,6 +327,7 @@ class Writer(Snapshot):
             self._delete("photo", ids)
             self._count(total, -count)
             self._write_slots(dict.fromkeys(ids))
+            self._write_details(dict.fromkeys(ids))
 
     def _photo_sum(self, ids: Iterable[int]) -> tuple[int, int]:
         """Add up the checksums of photos' rows (exclusive or), and count them."""
@@ -319,6 +372,28 @@ class Writer(Snapshot):
             self._put("vectors", [values])
         self._set_header(generation=generation, block_sum=total)
 
+    def _write_details(self, slots: Mapping[int, Codes | None]) -> None:
+        """Write details, and clear those that are None."""
+        header = self.header()
+        if not slots or not header.details:
+            return
+        total = header.details_sum
+        by_block: dict[int, list[int]] = {}
+        for photo in slots:
+            by_block.setdefault(photo // BLOCK_SLOTS, []).append(photo)
+        for number, photos in sorted(by_block.items()):
+            codes = np.zeros((BLOCK_SLOTS, header.details), dtype=np.int8)
+            for old in self.details_blocks(first=number, count=1):
+                codes[:] = old.codes
+                total ^= old.checksum
+            for photo in photos:
+                slot = slots[photo]
+                codes[photo % BLOCK_SLOTS] = 0 if slot is None else slot
+            values = rows.details_values(number, header.generation, codes)
+            total ^= values[-1]
+            self._put("details", [values])
+        self._set_header(details_sum=total)
+
     def _without_listing(self, folders: Iterable[int]) -> list[FolderRow]:
         found = (
             rows.folder_row(row)
@@ -328,7 +403,7 @@ class Writer(Snapshot):
         return [replace(folder, listing=None) for folder in found if folder.listing is not None]
 
     def _set_header(self, **values: Any) -> None:
-        self._put("header", (rows.sealed(item) for item in values.items()))
+        self._put("header", (rows.sealed("header", item) for item in values.items()))
         self._header = None
 
     def _put(self, table: str, values: Iterable[tuple[Any, ...]]) -> None:
@@ -343,7 +418,7 @@ class Writer(Snapshot):
         """Give unused space back to the disk, where there is much of it."""
         pages = self.connection.execute("PRAGMA page_count").fetchone()[0]
         unused = self.connection.execute("PRAGMA freelist_count").fetchone()[0]
-        if unused * _SHRINK_SHARE > pages:
+        if unused > pages * MAX_UNUSED_FRACTION:
             self.connection.execute("VACUUM")
 
     @contextmanager

@@ -15,21 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..encoder.embed import content_digest
-from ..errors import CleanupError, JournalError
+from ..errors import CleanupError, JournalError, Problem
 from ..progress import Progress
 from .journal import Journal, Record, Step, last_journal, read_journal
 from .plan import Plan, PlannedFile
 from .trash import Trashes, require_trash, send_to_trash
 
 TRASH, HARDLINK, MOVE = "trash", "hardlink", "move"
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A file that was left as it is, and why."""
-
-    path: Path
-    reason: str
 
 
 @dataclass
@@ -46,7 +38,7 @@ class CleanupReport:
     journal: Path
     done: list[Path] = field(default_factory=list)
     bytes: int = 0
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[Problem] = field(default_factory=list)
 
 
 class _NotSoError(Exception):
@@ -104,7 +96,7 @@ def apply(
                     report.done.append(file.path)
                     report.bytes += file.size
                 except (_NotSoError, OSError) as error:
-                    report.refused.append(Refused(file.path, _reason(error)))
+                    report.refused.append(Problem(file.path, _reason(error)))
                 number += 1
                 if progress:
                     progress(number, plan.files)
@@ -140,7 +132,7 @@ def undo(
                 report.done.append(step.path)
                 report.bytes += step.path.stat().st_size
             except (_NotSoError, OSError) as error:
-                report.refused.append(Refused(step.path, _reason(error)))
+                report.refused.append(Problem(step.path, _reason(error)))
             if progress:
                 progress(number, len(record.open_steps))
     return report

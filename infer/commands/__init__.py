@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..index.update import Unread
+    from ..errors import Problem
     from ..progress import Progress
 
 NAMED_PROBLEMS = 20  # unreadable files that are named one by one; the others are counted
@@ -83,9 +83,9 @@ def progress(what: str) -> Iterator[Progress | None]:
         yield show
 
 
-def warn_unread(unread: Sequence[Unread]) -> None:
+def warn_problems(problems: Sequence[Problem]) -> None:
     """Name the files that could not be read."""
-    say_some([f"cannot read {one.path}: {one.reason}" for one in unread])
+    say_some([f"cannot read {one.path}: {one.reason}" for one in problems])
 
 
 def say_some(lines: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""`imgsim-edge duplicates` and `imgsim-edge distinct`."""
+"""`imgsim-edge duplicates` and `imgsim-edge not-duplicates`."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def duplicates_command(
     )
 
 
-def distinct_command(
+def not_duplicates_command(
     photos: Annotated[list[Path], typer.Argument(help="Photos of the index.", show_default=False)],
     forget: Annotated[bool, typer.Option("--forget", help="Take that back.")] = False,
     index: IndexOption = None,
@@ -112,7 +112,7 @@ def distinct_command(
             digests.add(photo.digest)
         if len(digests) < 2:
             raise UsageError("name at least two photos with different bytes")
-        opened.mark_distinct(digests, forget=forget)
+        opened.mark_not_duplicates(digests, forget=forget)
     done = "forgotten" if forget else "remembered"
     typer.echo(f"{done}: these {len(digests)} photos are no duplicates of one another")
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import JsonOption, ModelOption, progress, warn_unread
+from . import JsonOption, ModelOption, progress, warn_problems
 
 if TYPE_CHECKING:
     from ..encoder.onnx_encoder import Encoder
-    from ..index.update import Unread
+    from ..errors import Problem
     from ..output.vector_files import EmbeddedBatch, Format
     from ..progress import Progress
 
@@ -46,17 +46,17 @@ def embed_command(
     from ..output.vector_files import paths_file, write_vector_lines, write_vectors
 
     chosen = _format(out, form)
-    files, unread = _files(paths)
+    files, problems = _files(paths)
     if not files:
         raise UsageError(f"no photos in {', '.join(map(str, paths))}")
     encoder = Encoder(model or "default", threads=1)  # every core embeds photos of its own
     with progress("embedding") as show:
-        batches = _embedded(files, encoder, unread, show)
+        batches = _embedded(files, encoder, problems, show)
         if out == STDOUT:
             write_vector_lines(batches, sys.stdout, chosen, encoder)
         else:
             photos = write_vectors(batches, out, chosen, encoder)
-    warn_unread(unread)
+    warn_problems(problems)
     if out == STDOUT:
         return
     written = [out, paths_file(out)] if chosen == "npy" else [out]
@@ -66,7 +66,7 @@ def embed_command(
             "photos": photos,
             "dimension": encoder.dimension,
             "encoder_digest": encoder.digest,
-            "unread": [{"path": str(u.path), "reason": u.reason} for u in unread],
+            "unreadable": [{"path": str(u.path), "reason": u.reason} for u in problems],
         }
         typer.echo(json.dumps(told))
     else:
@@ -86,10 +86,9 @@ def _format(out: Path, form: str | None) -> Format:
     raise typer.BadParameter(f"{where} can be {', '.join(possible)}", param_hint="--format")
 
 
-def _files(paths: list[Path]) -> tuple[list[Path], list[Unread]]:
+def _files(paths: list[Path]) -> tuple[list[Path], list[Problem]]:
     """List the files to read, each once: those that were named, and photos in folders."""
-    from ..errors import UsageError
-    from ..index.update import Unread
+    from ..errors import Problem, UsageError
     from ..photos.scan import FoundFile, scan_files
 
     files: dict[Path, None] = {}
@@ -100,7 +99,7 @@ def _files(paths: list[Path]) -> tuple[list[Path], list[Unread]]:
                 if isinstance(found, FoundFile):
                     files[path / found.path] = None
                 else:
-                    closed.append(Unread(path / found.path, found.reason))
+                    closed.append(Problem(path / found.path, found.reason))
         elif path.exists():
             files[path] = None
         else:
@@ -109,14 +108,13 @@ def _files(paths: list[Path]) -> tuple[list[Path], list[Unread]]:
 
 
 def _embedded(
-    files: list[Path], encoder: Encoder, unread: list[Unread], show: Progress | None
+    files: list[Path], encoder: Encoder, problems: list[Problem], show: Progress | None
 ) -> Iterator[EmbeddedBatch]:
-    """Embed files batch by batch; those that cannot be read go to ``unread``."""
+    """Embed files batch by batch; those that cannot be read go to ``problems``."""
     import numpy as np
 
     from ..encoder.embed import embed_files
-    from ..errors import UsageError
-    from ..index.update import Unread
+    from ..errors import Problem, UsageError
     from ..output.vector_files import EmbeddedBatch
 
     done = photos = 0
@@ -124,7 +122,7 @@ def _embedded(
         paths, vectors = [], []
         for file in batch:
             if file.vector is None:
-                unread.append(Unread(file.path, file.problem or ""))
+                problems.append(Problem(file.path, file.problem or ""))
             else:
                 paths.append(file.path)
                 vectors.append(file.vector)
@@ -134,7 +132,7 @@ def _embedded(
         if show:
             show(done, len(files))
     if not photos:
-        first = unread[-1]
+        first = problems[-1]
         raise UsageError(
             f"none of {len(files):,} files can be read as a photo ({first.path}: {first.reason})"
         )

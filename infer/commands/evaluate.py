@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import JsonOption, progress, say, warn_unread
+from . import JsonOption, progress, say, warn_problems
 
 
 def evaluate_command(
@@ -52,7 +52,7 @@ def evaluate_command(
             results.append(evaluate(photos, encoders, recall_at or RECALL_AT, graph, show))
         if photos.outside:
             say(f"left out, being in no class folder: {photos.outside:,} in {photos.folder}")
-        warn_unread(results[-1][0].unread)
+        warn_problems(results[-1][0].problems)
     if html:
         from ..evaluation.page import evaluation_page
         from ..files import whole_file

@@ -19,7 +19,7 @@ from . import (
     one_thread_for_numpy,
     progress,
     say,
-    warn_unread,
+    warn_problems,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None
         return
     graph = "none: queries are answered exactly"
     if info.graph:
-        recall = f"recall@10 {info.graph.recall:.3f} with ef {info.graph.effort}"
+        recall = f"recall@10 {info.graph.recall:.3f} with ef {info.graph.ef_search}"
         graph = f"{info.graph.count:,} vectors, {recall}"
     if not info.hnswlib:
         graph = (
@@ -123,15 +123,15 @@ def _tell(report: AddReport, photos: int, as_json: bool) -> None:
         "moved": report.moved,
         "removed": report.removed,
         "unchanged": report.unchanged,
-        "unreadable": len(report.unread),
+        "unreadable": len(report.problems),
     }
-    warn_unread(report.unread)
+    warn_problems(report.problems)
     for folder in report.away:
         say(f"{folder} is not there, empty or not mounted: its photos are kept")
     if as_json:
-        unread_files = [{"path": str(u.path), "reason": u.reason} for u in report.unread]
+        problems = [{"path": str(u.path), "reason": u.reason} for u in report.problems]
         away = [str(folder) for folder in report.away]
-        typer.echo(json.dumps({"photos": photos, **counts, "unread": unread_files, "away": away}))
+        typer.echo(json.dumps({"photos": photos, **counts, "unreadable": problems, "away": away}))
     else:
         told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
         typer.echo(f"{counted(photos, 'photo')} in the index ({told or 'nothing to do'})")

@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PhotoError, UsageError
+from ..errors import PhotoError, Problem, UsageError
 from ..index.image_index import ImageIndex, IndexedPhoto
 from ..machine import available_cores
 from ..photos.decode import load_photo
@@ -72,14 +72,6 @@ class Group:
 
 
 @dataclass(frozen=True)
-class PassedOver:
-    """A photo that could not be looked at, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True)
 class Duplicates:
     """What :func:`find_groups` found.
 
@@ -89,7 +81,7 @@ class Duplicates:
     """
 
     groups: list[Group]
-    passed_over: list[PassedOver]
+    passed_over: list[Problem]
 
 
 def keep_rule(names: str) -> tuple[str, ...]:
@@ -151,9 +143,9 @@ def find_groups(
             for component in _components(comparison.same, contents)
             if len(present := _present(component, passed_over)) > 1
         ]
-        groups = _groups(components, content_of, comparison, keep, index.distinct_pairs())
+        groups = _groups(components, content_of, comparison, keep, index.not_duplicates())
     groups.sort(key=lambda group: os.fsencode(group.keep.path))
-    return Duplicates(groups, [PassedOver(path, passed_over[path]) for path in sorted(passed_over)])
+    return Duplicates(groups, [Problem(path, passed_over[path]) for path in sorted(passed_over)])
 
 
 # --- which pairs may be copies --------------------------------------------------------------------

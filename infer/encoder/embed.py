@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from ..arrays import Pixels, Vectors
+from ..arrays import Codes, Pixels, Vectors
 from ..errors import PhotoError
 from ..machine import available_cores, available_memory
 from ..photos.decode import load_photo
@@ -44,6 +44,7 @@ class EmbeddedFile:
         width: of the upright photo in pixels; None where it was not decoded.
         height: likewise.
         vector: float32, shape = (dimension,); None where it was not decoded.
+        details: int8, shape = (details,); None where the encoder gives none.
         problem: why it could not be read as a photo, if it could not.
         is_known: it was not tried, since its digest is a known one.
     """
@@ -53,6 +54,7 @@ class EmbeddedFile:
     width: int | None = None
     height: int | None = None
     vector: Vectors | None = None
+    details: Codes | None = None
     problem: str | None = None
     is_known: bool = False
 

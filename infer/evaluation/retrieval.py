@@ -10,8 +10,7 @@ import numpy as np
 from ..arrays import Ids, Pixels, Vectors
 from ..encoder.embed import embed_files
 from ..encoder.onnx_encoder import Encoder
-from ..errors import UsageError
-from ..index.update import Unread
+from ..errors import Problem, UsageError
 from ..progress import Progress
 from ..search.exact import Stored
 from ..search.hnsw import TARGET_RECALL, Graph, is_installed
@@ -27,14 +26,14 @@ class GraphEvaluation:
     """One encoder's vectors searched through the graph.
 
     Attributes:
-        effort: ``ef`` that the graph chose for itself.
+        ef_search: that the graph chose for itself.
         recall: share of the exact ten nearest that it found with that, on a sample of its own.
         trusted: whether an index would use it; it answers exactly where the recall is too low.
         retrieval: measured with the first ``ANSWERS`` from the graph. Photos that it missed rank no
             better than the last of those, all others are in their exact order.
     """
 
-    effort: int
+    ef_search: int
     recall: float
     trusted: bool
     retrieval: Retrieval
@@ -48,7 +47,7 @@ class Evaluation:
         model: name or path of the encoder.
         encoder: the encoder itself.
         photos: the set, less the photos that could not be read.
-        unread: those, and folders that could not be listed.
+        problems: those, and folders that could not be listed.
         vectors: float32, shape = (photos, dimension).
         exact: every photo compared with all others.
         graph: the same through the graph; None where it was not asked for, or hnswlib is missing.
@@ -57,7 +56,7 @@ class Evaluation:
     model: str
     encoder: Encoder
     photos: LabelledPhotos
-    unread: tuple[Unread, ...]
+    problems: tuple[Problem, ...]
     vectors: Vectors
     exact: Retrieval
     graph: GraphEvaluation | None
@@ -118,8 +117,8 @@ def evaluate(
         if progress:
             progress(done, total)
 
-    kept, vectors, unread = _embed(photos, list(encoders.values()), sizes, step)
-    unread = [Unread(photos.folder / c.path, c.reason) for c in photos.closed] + unread
+    kept, vectors, problems = _embed(photos, list(encoders.values()), sizes, step)
+    problems = [Problem(photos.folder / c.path, c.reason) for c in photos.closed] + problems
     readable = LabelledPhotos(
         photos.folder,
         tuple(photos.paths[i] for i in kept),
@@ -134,7 +133,7 @@ def evaluate(
             model,
             encoder,
             readable,
-            tuple(unread),
+            tuple(problems),
             own,
             measure(own, readable.labels, recall_at, step=step),
             _through_graph(own, readable.labels, recall_at, step) if through_graph else None,
@@ -177,22 +176,22 @@ class _SideBySide:
 
 def _embed(
     photos: LabelledPhotos, encoders: Sequence[Encoder], sizes: list[int], step: Step
-) -> tuple[list[int], list[Vectors], list[Unread]]:
+) -> tuple[list[int], list[Vectors], list[Problem]]:
     """Embed a set: the rows that every encoder has, the vectors of each, the unreadable photos."""
     embedded: dict[int, dict[int, Vectors]] = {}  # image size → row → vectors end to end
-    unread: dict[int, Unread] = {}
+    problems: dict[int, Problem] = {}
     for size in sizes:
         alike = [encoder for encoder in encoders if encoder.image_size == size]
         rows, row = embedded.setdefault(size, {}), 0
         for batch in embed_files(photos.paths, _SideBySide(alike)):
             for file in batch:
                 if file.vector is None:
-                    unread[row] = Unread(file.path, file.problem or "")
+                    problems[row] = Problem(file.path, file.problem or "")
                 else:
                     rows[row] = file.vector
                 row += 1
             step(len(batch))
-    kept = [row for row in range(len(photos.paths)) if row not in unread]
+    kept = [row for row in range(len(photos.paths)) if row not in problems]
     found: dict[int, Vectors] = {}
     for size in sizes:
         numbers = [n for n, encoder in enumerate(encoders) if encoder.image_size == size]
@@ -200,7 +199,11 @@ def _embed(
         ends = np.cumsum([encoders[n].dimension for n in numbers])[:-1]
         parts = np.split(joined.astype(np.float32, copy=False), ends, axis=1)
         found.update(zip(numbers, parts, strict=True))
-    return kept, [found[n] for n in range(len(encoders))], [unread[row] for row in sorted(unread)]
+    return (
+        kept,
+        [found[n] for n in range(len(encoders))],
+        [problems[row] for row in sorted(problems)],
+    )
 
 
 def _through_graph(
@@ -228,4 +231,4 @@ def _through_graph(
         return others
 
     retrieval = measure(vectors, labels, recall_at, first, step)
-    return GraphEvaluation(graph.effort, graph.recall, graph.recall >= TARGET_RECALL, retrieval)
+    return GraphEvaluation(graph.ef_search, graph.recall, graph.recall >= TARGET_RECALL, retrieval)

@@ -66,8 +66,8 @@ def as_objects(results: Results, per_class: bool, seed: int = 0) -> Iterator[dic
                 "queries": len(one.exact.queries),
                 "alone": one.exact.alone,
                 "outside": one.photos.outside,
-                "unread": [{"path": str(u.path), "reason": u.reason} for u in one.unread],
-                "graph_effort": one.graph.effort if one.graph else None,
+                "unreadable": [{"path": str(u.path), "reason": u.reason} for u in one.problems],
+                "graph_ef_search": one.graph.ef_search if one.graph else None,
                 "graph_recall": one.graph.recall if one.graph else None,
             }
             if per_class:
@@ -166,5 +166,5 @@ def _graphs(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     for one in evaluations:
         if one.graph:
             spared = "" if one.graph.trusted else ", too low to be used"
-            cells.append(f"{one.graph.recall:.3f} with ef {one.graph.effort}{spared}")
+            cells.append(f"{one.graph.recall:.3f} with ef {one.graph.ef_search}{spared}")
     return [["graph's own recall@10", *cells]]

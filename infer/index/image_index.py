@@ -17,7 +17,7 @@ import numpy as np
 from ..arrays import Ids, Vectors
 from ..catalogue.database import Catalogue
 from ..catalogue.reader import Snapshot
-from ..catalogue.rows import BLOCK_SLOTS, DamagedRowError, PhotoRow, vector_checksum
+from ..catalogue.rows import BLOCK_SLOTS, DamagedRowError, PhotoRow, array_checksum
 from ..encoder.onnx_encoder import Encoder
 from ..errors import IndexMismatchError, IndexMissingError, UsageError
 from ..search.exact import Nearest, Stored, all_vectors, sample
@@ -59,9 +59,9 @@ class ImageIndex:
     Everything that reads (searching, looking, :meth:`verify`) may be done from several threads at
     once, and beside one writer in this or another process: each answer is of one committed state.
     What writes (:meth:`add`, :meth:`remove`, :meth:`forget`, :meth:`relocate`,
-    :meth:`mark_distinct`, :meth:`repair`) is for one thread of one process at a time; another one
-    gets an IndexBusyError at once. Whatever interrupts a writer, what it had committed stays and
-    nothing else.
+    :meth:`mark_not_duplicates`, :meth:`repair`) is for one thread of one process at a time; another
+    one gets an IndexBusyError at once. Whatever interrupts a writer, what it had committed stays
+    and nothing else.
 
     Any method may raise IndexDamagedError where what it reads is not what was written, and
     IndexBusyError where another process kept the catalogue to itself for half a minute.
@@ -324,7 +324,7 @@ class ImageIndex:
             writer.relocate(moved)
         return list(moved.values())
 
-    def mark_distinct(self, digests: Iterable[bytes], *, forget: bool = False) -> None:
+    def mark_not_duplicates(self, digests: Iterable[bytes], *, forget: bool = False) -> None:
         """Remember that photos are no copies of one another, whatever their pictures look like.
 
         The judgement is about contents: it stays when files are moved, and goes when they change.
@@ -339,14 +339,14 @@ class ImageIndex:
         pairs = list(combinations(sorted(set(digests)), 2))
         with self._catalogue.writer() as writer:
             if forget:
-                writer.remove_distinct(pairs)
+                writer.remove_not_duplicates(pairs)
             else:
-                writer.add_distinct(pairs)
+                writer.add_not_duplicates(pairs)
 
-    def distinct_pairs(self) -> set[tuple[bytes, bytes]]:
+    def not_duplicates(self) -> set[tuple[bytes, bytes]]:
         """Read the pairs of content digests, the lower first, that were marked as distinct."""
         with self._catalogue.snapshot() as snapshot:
-            return snapshot.distinct_pairs()
+            return snapshot.not_duplicates()
 
     # --- searching -------------------------------------------------------------------------------
 
@@ -515,7 +515,7 @@ class ImageIndex:
         with self._catalogue.snapshot() as snapshot:
             header = snapshot.header()
             roots = sorted(root.path for root in snapshot.roots().values())
-            unreadable = sum(1 for _ in snapshot.unread())
+            unreadable = sum(1 for _ in snapshot.unreadable())
         return IndexInfo(
             folder=self.folder,
             photos=header.photos,
@@ -589,7 +589,7 @@ def _matches(
     if len(rows) != len(found.ids):
         raise DamagedRowError("a vector whose photo is missing")
     for row, vector in zip(rows, found.vectors, strict=True):
-        if row.vector != vector_checksum(vector):
+        if row.vector != array_checksum(vector):
             raise DamagedRowError(f"vector of photo {row.id}")
     ranked = sorted(
         (-score, snapshot.path(row), row)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..catalogue.database import (
     CATALOGUE_FILE,
+    SUMS,
     Catalogue,
     connect,
     new_file,
@@ -27,13 +28,13 @@ from ..errors import (
     IndexMissingError,
     UsageError,
 )
-from ..files import sync_folder
+from ..files import publish
 from ..search.hnsw_refresh import follow, graph_files
 from .verify import Finding, verify
 
 DAMAGED_FILE = "catalogue.damaged"  # what is kept of a catalogue that was replaced
 _IDENTITY = ("encoder_digest", "model", "dimension")  # of the header; without these all is lost
-_KEPT = (*_IDENTITY, "metric", "created")
+_KEPT = (*_IDENTITY, "details", "metric", "created")
 _BATCH = 4096  # photos written at once
 _NAMED = 20  # lost photos that are named; the others are counted
 
@@ -77,7 +78,7 @@ def _rebuild(folder: Path) -> Iterator[Finding]:
             "delete that folder and index again"
         )
     header = {key: found.header[key] for key in _KEPT if key in found.header}
-    zeros = dict.fromkeys(("photos", "photo_sum", "block_sum"), 0)
+    zeros = dict.fromkeys(SUMS, 0)
     generation = max(
         [int(found.header.get("generation", 0)), *(b[1] for b in found.blocks.values())]
     )
@@ -86,8 +87,7 @@ def _rebuild(folder: Path) -> Iterator[Finding]:
     )
     lost = _fill(fresh, found)
     shutil.copyfile(path, folder / DAMAGED_FILE)
-    fresh.replace(path)
-    sync_folder(folder)
+    publish(fresh, path)
     return iter(
         [
             *lost,
@@ -122,7 +122,14 @@ def _fill(path: Path, found: Salvage) -> list[Finding]:
             for number, folder in found.folders.items()
             if folder.root in found.roots
         }
-        writer.restore(found.roots.values(), folders.values(), found.distinct_pairs, found.notes)
+        writer.restore(
+            found.roots.values(),
+            folders.values(),
+            found.not_duplicates,
+            found.notes,
+            found.labels.values(),
+            [example for example in found.examples if example.label in found.labels],
+        )
         lost = []
         batch = Batch()
         taken: set[tuple[int, str]] = set()
@@ -136,12 +143,18 @@ def _fill(path: Path, found: Salvage) -> list[Finding]:
                 lost.append(f"photo {photo.id} ({where}): its vector is lost")
             else:
                 taken.add((photo.folder, photo.name))
+                codes = found.codes(photo)
+                if codes is not None:
+                    batch.details[photo.id] = codes
+                elif photo.details is not None:
+                    lost.append(f"photo {photo.id} ({photo.name}): its details are lost")
+                    continue
                 batch.photos.append(photo)
                 batch.vectors[photo.id] = vector
             if len(batch.photos) == _BATCH:
                 writer.commit(batch)
                 batch = Batch()
-        batch.unread = [row for row in found.unread.values() if row.folder in folders]
+        batch.unreadable = [row for row in found.unreadable.values() if row.folder in folders]
         writer.commit(batch)
         kept = writer.header().photos
     finally:

@@ -8,23 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..catalogue.rows import FolderRow, PhotoRow, RootRow, UnreadRow
+from ..catalogue.rows import FolderRow, PhotoRow, RootRow, UnreadableRow
 from ..catalogue.writer import Batch, Writer
 from ..encoder.onnx_encoder import Encoder
-from ..errors import UsageError
+from ..errors import Problem, UsageError
 from ..photos.scan import ClosedFolder, FoundFolder, find_file, scan
 from ..progress import Progress
 
 if TYPE_CHECKING:
     from ..encoder.embed import EmbeddedFile
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A file or folder that could not be taken in, and why."""
-
-    path: Path
-    reason: str
 
 
 @dataclass
@@ -38,7 +30,7 @@ class AddReport:
         removed: ones whose file is gone.
         unchanged: ones that were not looked into, since size and time are as before, and ones that
             were, and have the same bytes.
-        unread: every file or folder that could not be read in this run.
+        problems: every file or folder that could not be read in this run.
         away: folders that are not there, or are mount points with nothing mounted; what the index
             knows of them is kept.
     """
@@ -48,7 +40,7 @@ class AddReport:
     moved: int = 0
     removed: int = 0
     unchanged: int = 0
-    unread: list[Unread] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     away: list[Path] = field(default_factory=list)
 
 
@@ -100,7 +92,7 @@ class Update:
         self._retry = retry
         self._changed: dict[int, _Folder] = {}
         self._gone: dict[int, PhotoRow] = {}
-        self._gone_unread: list[UnreadRow] = []
+        self._gone_unreadable: list[UnreadableRow] = []
         self._looked_at: dict[int, tuple[RootRow, int | None]] = {}
 
     def run(self, paths: Iterable[Path], exclude: Sequence[str] | None) -> None:
@@ -159,15 +151,15 @@ class Update:
         parent, _, name = path.rpartition("/")
         number = self._writer.folder_id(root.id, parent)
         before = None if number is None else self._writer.photo_named(number, name)
-        failed = None if number is None else self._writer.unread_named(number, name)
+        failed = None if number is None else self._writer.unreadable_named(number, name)
         try:
             file = find_file(root.path, path, root.exclude)
         except OSError as error:
-            self.report.unread.append(Unread(root.path / path, error.strerror or str(error)))
+            self.report.problems.append(Problem(root.path / path, error.strerror or str(error)))
             return
         if file is None:
             self._gone.update({before.id: before} if before else {})
-            self._gone_unread += [failed] if failed else []
+            self._gone_unreadable += [failed] if failed else []
         elif before and (before.size, before.mtime_ns) == (file.size, file.mtime_ns):
             self.report.unchanged += 1
         elif number is None:
@@ -189,7 +181,7 @@ class Update:
         for entry in found:
             if isinstance(entry, ClosedFolder):
                 closed.append(entry.path)
-                self.report.unread.append(Unread(root.path / entry.path, entry.reason))
+                self.report.problems.append(Problem(root.path / entry.path, entry.reason))
                 continue
             row = known.get(entry.path)
             if row is None and not entry.names and not entry.is_mount:
@@ -223,18 +215,18 @@ class Update:
     def _compare(self, root: RootRow, row: FolderRow, entry: FoundFolder) -> None:
         """Find out what differs in one folder."""
         photos = {photo.name: photo for photo in self._writer.photos_in(row.id)}
-        unread = {file.name: file for file in self._writer.unread_in(row.id)}
+        unreadable = {file.name: file for file in self._writer.unreadable_in(row.id)}
         fresh = []
         for name, size, mtime_ns in zip(entry.names, entry.sizes, entry.times, strict=True):
-            before = photos.get(name) or unread.get(name)
+            before = photos.get(name) or unreadable.get(name)
             same = before is not None and (before.size, before.mtime_ns) == (size, mtime_ns)
-            if same and not (self._retry and name in unread):
+            if same and not (self._retry and name in unreadable):
                 self.report.unchanged += 1
             else:
                 fresh.append(name)
         present = {*entry.names, *entry.doubtful}
         self._gone.update((p.id, p) for name, p in photos.items() if name not in present)
-        self._gone_unread += [u for name, u in unread.items() if name not in present]
+        self._gone_unreadable += [u for name, u in unreadable.items() if name not in present]
         # A mount point stays one until something of what was mounted there is seen without it.
         is_mount = entry.is_mount or (row.is_mount and not present & photos.keys())
         listing = None if entry.doubtful else entry.listing()
@@ -251,7 +243,7 @@ class Update:
     def _forget_folders(self, folders: Iterable[FolderRow]) -> None:
         for row in folders:
             self._gone.update((photo.id, photo) for photo in self._writer.photos_in(row.id))
-            self._gone_unread += self._writer.unread_in(row.id)
+            self._gone_unreadable += self._writer.unreadable_in(row.id)
 
     def _away(self, folder: Path) -> None:
         if folder not in self.report.away:
@@ -281,21 +273,21 @@ class Update:
     def _drop(self) -> None:
         """Remove what is gone: only now, so that a photo that was moved never leaves meanwhile."""
         of_gone = {photo.folder for photo in self._gone.values()}
-        of_gone.update(file.folder for file in self._gone_unread)
+        of_gone.update(file.folder for file in self._gone_unreadable)
         changed = self._changed
         kept = self._folders_away(of_gone | changed.keys())
         batch = Batch(
             gone=[photo.id for photo in self._gone.values() if photo.folder not in kept],
-            gone_unread=[file.id for file in self._gone_unread if file.folder not in kept],
+            gone_unreadable=[file.id for file in self._gone_unreadable if file.folder not in kept],
             folders=[
                 replace(folder.row, listing=None if number in kept else folder.listing)
                 for number, folder in changed.items()
             ],
         )
-        if batch.gone or batch.gone_unread or batch.folders:
+        if batch.gone or batch.gone_unreadable or batch.folders:
             self._writer.commit(batch)
         self.report.removed += len(batch.gone)
-        if batch.gone or batch.gone_unread:
+        if batch.gone or batch.gone_unreadable:
             for root in self._looked_at:
                 self._writer.drop_empty_folders(root)
 
@@ -367,7 +359,7 @@ class _Intake:
             except OSError as error:
                 folder.listing = None
                 if not isinstance(error, FileNotFoundError):
-                    self._report.unread.append(Unread(path, error.strerror or str(error)))
+                    self._report.problems.append(Problem(path, error.strerror or str(error)))
                 continue
             if known and status.st_size not in self._sizes:
                 self._sizes.add(status.st_size)
@@ -386,19 +378,19 @@ class _Intake:
         mtime_ns: int,
     ) -> None:
         if item.problem:
-            self._report.unread.append(Unread(item.path, item.problem))
+            self._report.problems.append(Problem(item.path, item.problem))
         if item.digest is None:
             # The disk, the network or a permission failed, not the photo: the next run tries
             # again, and what is known of it until then stays.
             folder.listing = None
             return
         before = self._writer.photo_named(folder.row.id, name)
-        failed = self._writer.unread_named(folder.row.id, name)
+        failed = self._writer.unreadable_named(folder.row.id, name)
         place = (folder.row.id, name, size, mtime_ns, item.digest)
         if item.problem:
             reason = item.problem.encode("utf-8", "replace").decode()
-            number = failed.id if failed else self._writer.new_unread_id()
-            batch.unread.append(UnreadRow(number, *place, reason))
+            number = failed.id if failed else self._writer.new_unreadable_id()
+            batch.unreadable.append(UnreadableRow(number, *place, reason))
             if before:
                 batch.gone.append(before.id)
             return
@@ -407,7 +399,7 @@ class _Intake:
             self.again.append((folder, name))
             return
         if failed:
-            batch.gone_unread.append(failed.id)
+            batch.gone_unreadable.append(failed.id)
         width, height = (source.width, source.height) if source else (item.width, item.height)
         moved = source is not None and self._has_moved(source)
         if source is not None and moved and before is None:
@@ -418,16 +410,24 @@ class _Intake:
             number = before.id if before else self._writer.new_id()
             if source is not None and source.id != number:
                 batch.vectors[number] = self._writer.vector(source)
+                if source.details is not None:
+                    batch.details[number] = self._writer.details([source])[0]
             elif source is None and item.vector is not None:
                 batch.vectors[number] = item.vector
+                if item.details is not None:
+                    batch.details[number] = item.details
             if before is None:
                 self._report.added += 1
             elif before.digest == item.digest:
                 self._report.unchanged += 1
             else:
                 self._report.changed += 1
-        vector = source.vector if source else 0
-        batch.photos.append(PhotoRow(number, *place, width or 0, height or 0, vector))
+        row = PhotoRow(number, *place, width or 0, height or 0)
+        if source is not None:
+            row = replace(
+                row, metadata=source.metadata, vector=source.vector, details=source.details
+            )
+        batch.photos.append(row)
 
     def _source(self, item: EmbeddedFile, batch: Batch) -> PhotoRow | None:
         """Find the photo that has the same content, if it still has it."""

@@ -13,9 +13,11 @@ import numpy as np
 from ..catalogue import rows
 from ..catalogue.database import Catalogue
 from ..catalogue.reader import Snapshot
-from ..catalogue.rows import BLOCK_SLOTS, COLUMNS, DamagedRowError
+from ..catalogue.rows import BLOCK_SLOTS, BLOCKS, COLUMNS, DamagedRowError
 from ..errors import ImgsimError
 from ..search.hnsw_refresh import graph_files
+
+_ABOVE = {"folder": "root", "photo": "folder", "unreadable": "folder", "example": "label"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ def verify(catalogue: Catalogue) -> list[Finding]:
             findings += list(_integrity(snapshot))
             findings += list(_rows(snapshot))
             findings += list(_vectors(snapshot))
+            findings += list(_details(snapshot))
             findings += list(_graph(snapshot, catalogue.folder))
     except ImgsimError as error:
         findings.append(Finding(str(error)))
@@ -56,19 +59,20 @@ def _rows(snapshot: Snapshot) -> Iterator[Finding]:
     known: dict[str, set[Any]] = {}
     photos = 0
     for table in COLUMNS:
-        if table == "vectors":
+        if table in BLOCKS:
             continue
         seen: set[Any] = set()
         try:
             for row in snapshot.select(table):
                 seen.add(row[0])
-                if not rows.is_intact(row):
+                if not rows.is_intact(table, row):
                     yield Finding(f"{table} {row[0]}: its row is damaged")
                     continue
                 if table == "photo":
                     photos ^= row[-1]
-                above = {"folder": "root", "photo": "folder", "unread": "folder"}.get(table)
-                if above and row[1] not in known[above]:
+                above = _ABOVE.get(table)
+                column = row[COLUMNS[table].index(above)] if above else None
+                if above and column not in known[above]:
                     yield Finding(f"{table} {row[0]}: its {above} is missing")
         except sqlite3.DatabaseError as error:
             yield Finding(f"table {table}: {error}")
@@ -103,22 +107,50 @@ def _vectors(snapshot: Snapshot) -> Iterator[Finding]:
             if block.generation > header.generation:
                 yield Finding(f"vectors {number}: newer than the index")
             between = (number * BLOCK_SLOTS, (number + 1) * BLOCK_SLOTS - 1)
-            here = list(snapshot.select("photo", "WHERE id BETWEEN ? AND ?", between))
+            here = dict(snapshot.photo_column("vector", "id BETWEEN ? AND ?", between))
             live = set((np.flatnonzero(block.live) + block.first).tolist())
-            for photo in here:
-                if photo[0] not in live:
-                    yield Finding(f"photo {photo[0]}: it has no vector")
-                elif photo[8] != rows.vector_checksum(block.vectors[photo[0] - block.first]):
-                    yield Finding(f"photo {photo[0]}: the vector is not its own")
-            for number in sorted(live - {photo[0] for photo in here}):
+            for number, written in here.items():
+                if number not in live:
+                    yield Finding(f"photo {number}: it has no vector")
+                elif written != rows.array_checksum(block.vectors[number - block.first]):
+                    yield Finding(f"photo {number}: the vector is not its own")
+            for number in sorted(live - here.keys()):
                 yield Finding(f"photo {number}: it has a vector and no row")
         beyond = (last + 1) * BLOCK_SLOTS
-        for photo in snapshot.select("photo", "WHERE id >= ? OR id < 0", (beyond,)):
-            yield Finding(f"photo {photo[0]}: it has no vector")
+        for number, _ in snapshot.photo_column("vector", "id >= ? OR id < 0", (beyond,)):
+            yield Finding(f"photo {number}: it has no vector")
     except sqlite3.DatabaseError as error:
         yield Finding(f"table vectors: {error}")
     if total != header.block_sum:
         yield Finding("the vectors do not add up to what the header says")
+
+
+def _details(snapshot: Snapshot) -> Iterator[Finding]:
+    """Check the blocks of details, and that they hold those of the photos."""
+    try:
+        header = snapshot.header()
+    except DamagedRowError:
+        return  # said already
+    total = 0
+    wanted = dict(snapshot.photo_column("details", "details IS NOT NULL", ()))
+    try:
+        for row in snapshot.select("details", "ORDER BY block"):
+            try:
+                block = rows.details_block(row, header.details)
+            except DamagedRowError:
+                yield Finding(f"details {row[0]}: the block is damaged")
+                continue
+            total ^= block.checksum
+            for slot, codes in enumerate(block.codes):
+                written = wanted.pop(block.first + slot, None)
+                if written is not None and written != rows.array_checksum(codes):
+                    yield Finding(f"photo {block.first + slot}: the details are not its own")
+        for number in sorted(wanted):
+            yield Finding(f"photo {number}: its details are missing")
+    except sqlite3.DatabaseError as error:
+        yield Finding(f"table details: {error}")
+    if total != header.details_sum:
+        yield Finding("the details do not add up to what the header says")
 
 
 def _graph(snapshot: Snapshot, folder: Path) -> Iterator[Finding]:

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from watchfiles import watch
 
-from ..errors import IndexBusyError, UsageError
+from ..errors import IndexBusyError, Problem, UsageError
 from ..photos.ignore import IGNORE_FILE
 from ..photos.scan import SUFFIXES
 from .image_index import ImageIndex
-from .update import AddReport, Unread
+from .update import AddReport
 
 SETTLED = 0.5  # seconds that a file must have stayed as it is
 TICK = 0.3  # seconds between two looks at what is waiting
@@ -69,7 +69,7 @@ class Follower:
         self._report = report
         self._say = say
         self._waiting: dict[Path, _Seen] = {}
-        self._unread: dict[Path, tuple[Unread, float]] = {}  # path → what to tell, and when
+        self._problems: dict[Path, tuple[Problem, float]] = {}  # path → what to tell, and when
         self._scanned: dict[Path, float] = {}  # folder → when all of it was looked at
         self._is_busy = False  # the user was told that another process is writing
 
@@ -158,14 +158,14 @@ class Follower:
             self._scanned |= dict.fromkeys(overdue, now)
             for path in settled:
                 del self._waiting[path]
-                self._unread.pop(path, None)
-            self._unread |= {unread.path: (unread, now + PATIENCE) for unread in done.unread}
+                self._problems.pop(path, None)
+            self._problems |= {problem.path: (problem, now + PATIENCE) for problem in done.problems}
             if done.added or done.changed or done.moved or done.removed:
                 self._report(done)
-        for path, (unread, deadline) in list(self._unread.items()):
+        for path, (problem, deadline) in list(self._problems.items()):
             if now >= deadline:
-                self._say(f"cannot read {unread.path}: {unread.reason}")
-                del self._unread[path]
+                self._say(f"cannot read {problem.path}: {problem.reason}")
+                del self._problems[path]
 
     def _has_settled(self, path: Path, now: float) -> bool:
         state = _state(path)

@@ -30,10 +30,10 @@ from .exact import SCORE_SLACK, Chunk, Nearest, Stored
 # Of unit vectors the inner product is the cosine. hnswlib's own "cosine" would normalise them once
 # more, and then the graph's scores would differ from the exact search's in the last digits.
 SPACE = "ip"
-LINKS = 16  # M: neighbours of a node; its level-0 links take 8 · M bytes
-BUILD_EFFORT = 200  # ef_construction: candidates looked at when a node is added
+M = 16  # neighbours of a node; its level-0 links take 8 · M bytes
+EF_CONSTRUCTION = 200  # ef_construction: candidates looked at when a node is added
 BUILD_PART = 2048  # vectors added at once: between two parts, Ctrl-C is heard
-SEARCH_EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # ef: the first that suffices
+EF_SEARCH = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # ef: the first that suffices
 TARGET_RECALL = 0.99  # of the exact ten nearest; below it, queries are answered exactly
 RECALL_AT = 10
 RECALL_SAMPLE = 200  # stored vectors whose neighbours are compared with the exact ones
@@ -77,9 +77,9 @@ class Changes:
 class Graph:
     """A graph in memory. Queries may run in several threads at once, but not beside a change."""
 
-    def __init__(self, index: Any, effort: int = SEARCH_EFFORTS[0], recall: float = 0.0) -> None:
+    def __init__(self, index: Any, ef_search: int = EF_SEARCH[0], recall: float = 0.0) -> None:
         self._index = index
-        self._tell(effort, recall)
+        self._tell(ef_search, recall)
 
     @classmethod
     def build(cls, stored: Stored, progress: Progress | None = None) -> Graph:
@@ -89,8 +89,8 @@ class Graph:
         index = hnswlib.Index(space=SPACE, dim=stored.dimension)
         index.init_index(
             max(stored.count, 1),
-            M=LINKS,
-            ef_construction=BUILD_EFFORT,
+            M=M,
+            ef_construction=EF_CONSTRUCTION,
             allow_replace_deleted=True,
         )
         graph = cls(index)
@@ -111,7 +111,7 @@ class Graph:
             index.load_index(str(path), allow_replace_deleted=True)
         except (ImportError, OSError, RuntimeError):
             return None
-        return cls(index, record.effort, record.recall)
+        return cls(index, record.ef_search, record.recall)
 
     @property
     def count(self) -> int:
@@ -135,7 +135,7 @@ class Graph:
         open_ = np.arange(len(queries))
         # hnswlib looks at as many candidates as are asked for, so that asking for more than k
         # keeps the recall that was measured at ten also where k is larger.
-        wanted = max(k + 1, self.effort * k // RECALL_AT if k > RECALL_AT else 0)
+        wanted = max(k + 1, self.ef_search * k // RECALL_AT if k > RECALL_AT else 0)
         wanted = min(wanted + min(len(gone), k), self.count)
         while len(open_) and wanted >= k:
             threads = 1 if len(open_) == 1 else available_cores()
@@ -258,7 +258,7 @@ class Graph:
         count = stored.count
         sample = search.sample(stored, RECALL_SAMPLE)
         if not len(sample):
-            self._tell(SEARCH_EFFORTS[0], 1.0)
+            self._tell(EF_SEARCH[0], 1.0)
             return
         random = np.random.default_rng(0)
         noise = random.standard_normal(sample.shape).astype(np.float32)
@@ -270,8 +270,8 @@ class Graph:
             np.partition(found.vectors @ query, -k)[-k] - SCORE_SLACK
             for query, found in zip(sample, search.nearest(sample, k, stored.chunks()), strict=True)
         ]
-        for effort in SEARCH_EFFORTS:
-            self._tell(effort, 0.0)
+        for ef_search in EF_SEARCH:
+            self._tell(ef_search, 0.0)
             right = [
                 (np.sort(found.vectors @ query)[-k:] >= floor).mean() if found else 0.0
                 for query, found, floor in zip(sample, self.nearest(sample, k), kth, strict=True)
@@ -280,9 +280,9 @@ class Graph:
             if self.recall >= TARGET_RECALL:
                 return
 
-    def _tell(self, effort: int, recall: float) -> None:
-        self.effort, self.recall = effort, recall
-        self._index.set_ef(effort)
+    def _tell(self, ef_search: int, recall: float) -> None:
+        self.ef_search, self.recall = ef_search, recall
+        self._index.set_ef(ef_search)
 
     # --- the file --------------------------------------------------------------------------------
 
@@ -307,7 +307,7 @@ class Graph:
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(folder)
-        return GraphRecord(file, digest, size, generation, self.count, self.effort, self.recall)
+        return GraphRecord(file, digest, size, generation, self.count, self.ef_search, self.recall)
 
 
 def file_digest(path: Path) -> str:

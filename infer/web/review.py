@@ -135,7 +135,7 @@ class Review:
         with self._lock:
             group = self._group(search, number)
             digests = {candidate.photo.digest for candidate in group.candidates}
-            self.index.mark_distinct(digests, forget=not is_distinct)
+            self.index.mark_not_duplicates(digests, forget=not is_distinct)
             self._groups[number] = replace(group, is_distinct=is_distinct)
             return self._groups[number]
 

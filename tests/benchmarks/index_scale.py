@@ -83,7 +83,7 @@ def build(folder: Path, count: int) -> None:
         record = writer.header().graph
     tell("building the graph", spent)
     if record:
-        print(f"  recall@10 {record.recall:.4f} with ef {record.effort}")
+        print(f"  recall@10 {record.recall:.4f} with ef {record.ef_search}")
     bytes_ = {file.name: file.stat().st_size for file in folder.iterdir()}
     whole, graph = sum(bytes_.values()), sum(v for k, v in bytes_.items() if "graph" in k)
     print(f"  bytes a photo: {whole / count:.0f}, of them {graph / count:.0f} for the graph")

@@ -257,7 +257,7 @@ def to_format_1(folder: Path) -> None:
         roots = opened.info().roots
         with opened._catalogue.snapshot() as snapshot:
             header = snapshot.header()
-            unread = [(snapshot.folder_path(u.folder) / u.name, u) for u in snapshot.unread()]
+            unread = [(snapshot.folder_path(u.folder) / u.name, u) for u in snapshot.unreadable()]
     for file in folder.iterdir():
         file.unlink()
     connection = sqlite3.connect(folder / "catalogue.sqlite", isolation_level=None)

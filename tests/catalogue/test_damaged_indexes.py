@@ -51,7 +51,7 @@ def make(folder: Path, seed: int = 0, dimension: int = DIMENSION, photos: int = 
         follow(writer, folder)
         record = writer.header().graph
         assert record is not None
-        writer.set_graph(replace(record, effort=512))  # so that it misses nothing at all
+        writer.set_graph(replace(record, ef_search=512))  # so that it misses nothing at all
         writer.commit(Batch(gone=[5, 300]))
     catalogue.close()
     return folder
@@ -298,7 +298,7 @@ def test_vectors_that_changed_places_are_noticed(whole: Path, tmp_path: Path) ->
         for number, (generation, live, data) in enumerate(
             connection.execute("SELECT generation, live, data FROM vectors LIMIT 2").fetchall()
         ):
-            swapped = rows.sealed_block(1 - number, generation, live, data)
+            swapped = rows.sealed("vectors", (1 - number, generation, live, data))
             connection.execute("REPLACE INTO vectors VALUES (?, ?, ?, ?, ?)", swapped)
     connection.close()
     with ImageIndex.open(folder) as index:
@@ -348,8 +348,8 @@ def test_repair_takes_in_what_only_the_log_holds(tmp_path: Path) -> None:
     folder = make(tmp_path / "index", photos=500)
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from imgsim_edge.infer.catalogue import Catalogue\n"
-        "from imgsim_edge.infer.writer import Batch\n"
+        "from imgsim_edge.infer.catalogue.database import Catalogue\n"
+        "from imgsim_edge.infer.catalogue.writer import Batch\n"
         "with Catalogue(Path(sys.argv[1])).writer() as writer:\n"
         "    writer.commit(Batch(gone=[7]))\n"
         "    os._exit(0)\n"

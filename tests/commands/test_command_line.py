@@ -37,7 +37,7 @@ def test_a_second_run_has_nothing_to_do(run: Run, collection: Path) -> None:
 
 def test_json_is_one_object_a_line(run: Run, collection: Path) -> None:
     report = json.loads(run("index", "--json", collection).stdout)
-    assert (report["photos"], report["added"], report["unread"]) == (18, 18, [])
+    assert (report["photos"], report["added"], report["unreadable"]) == (18, 18, [])
     lines = run("similar", collection / "coffee.jpg", "--json", "-k", "2").stdout.splitlines()
     answers = [json.loads(line) for line in lines]
     assert [answer["rank"] for answer in answers] == [1, 2]

@@ -161,11 +161,11 @@ def test_only_one_folder_can_be_looked_at(index: ImageIndex, album: Path) -> Non
 
 def test_what_was_said_to_be_distinct_stays_apart(index: ImageIndex, album: Path) -> None:
     digests = [photo.digest for photo in index.photos() if "china" in photo.path.name]
-    index.mark_distinct(digests)
+    index.mark_not_duplicates(digests)
     (album / "china.jpg").rename(album / "renamed.jpg")
     index.add([album])
     assert [keep for keep, _ in names(find_groups(index).groups)] == ["coffee.jpg"]
-    index.mark_distinct(digests, forget=True)
+    index.mark_not_duplicates(digests, forget=True)
     assert len(find_groups(index).groups) == 2
 
 

@@ -165,7 +165,7 @@ def test_unreadable_photos_are_named_and_left_out(run: Run, labelled: Path, tmp_
     ]
     assert (answer["photos"], answer["queries"], answer["alone"]) == (9, 8, 1)
     assert (answer["outside"], answer["graph"]) == (1, None)
-    assert [u["path"] for u in answer["unread"]] == ["set/chelsea/broken.jpg"]
+    assert [u["path"] for u in answer["unreadable"]] == ["set/chelsea/broken.jpg"]
 
 
 def test_the_worst_queries_come_with_their_nearest_photos(labelled: Path) -> None:

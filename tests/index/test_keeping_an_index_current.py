@@ -64,7 +64,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def counts(report: AddReport) -> dict[str, int]:
     numbers = {name: value for name, value in vars(report).items() if isinstance(value, int)}
-    numbers |= {"unread": len(report.unread), "away": len(report.away)}
+    numbers |= {"unreadable": len(report.problems), "away": len(report.away)}
     return {name: value for name, value in numbers.items() if value}
 
 
@@ -241,11 +241,11 @@ def test_a_file_that_failed_is_tried_again_only_when_it_changed_or_on_demand(
 ) -> None:
     bad = photos / "bad.png"
     bad.write_bytes(b"no photo")
-    assert counts(index.add([photos])) == {"added": 6, "unread": 1}
+    assert counts(index.add([photos])) == {"added": 6, "unreadable": 1}
     del decoded[:]
     assert counts(index.add()) == {"unchanged": 7}
     assert decoded == []
-    assert counts(index.add(retry=True)) == {"unchanged": 6, "unread": 1}
+    assert counts(index.add(retry=True)) == {"unchanged": 6, "unreadable": 1}
     assert len(decoded) == 1
     photo(bad, 12)
     assert counts(index.add()) == {"added": 1, "unchanged": 6}
@@ -338,7 +338,7 @@ def test_a_second_writer_is_told_who_holds_the_lock(index: ImageIndex, photos: P
 def test_the_lock_of_a_dead_process_is_nobodys(index: ImageIndex, photos: Path) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from imgsim_edge.infer.catalogue import Catalogue\n"
+        "from imgsim_edge.infer.catalogue.database import Catalogue\n"
         "with Catalogue(Path(sys.argv[1])).writer():\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
