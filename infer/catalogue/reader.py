@@ -94,7 +94,7 @@ class Snapshot:
             path = self._paths[folder] = roots[row.root].path / row.path
         return path
 
-    def path(self, photo: PhotoRow) -> Path:
+    def path(self, photo: PhotoRow | UnreadableRow) -> Path:
         """Name a photo's file by its absolute path."""
         return self.folder_path(photo.folder) / photo.name
 

@@ -19,7 +19,7 @@ from ..catalogue.database import Catalogue
 from ..catalogue.reader import Snapshot
 from ..catalogue.rows import BLOCK_SLOTS, DamagedRowError, PhotoRow, array_checksum
 from ..encoder.onnx_encoder import Encoder
-from ..errors import IndexMismatchError, IndexMissingError, UsageError
+from ..errors import IndexMismatchError, IndexMissingError, Problem, UsageError
 from ..search.exact import Nearest, Stored, all_vectors, sample
 from ..search.planner import Searcher
 from ..search.rarity import SAMPLE as BACKGROUND_SAMPLE
@@ -508,6 +508,12 @@ class ImageIndex:
                     vectors.append(block.vectors[slots])
         return np.concatenate(held), np.concatenate(vectors)
 
+    def unreadable(self) -> Iterator[Problem]:
+        """Go through the files that could not be read as photos when they were last looked at."""
+        with self._catalogue.snapshot() as snapshot:
+            for row in snapshot.unreadable():
+                yield Problem(snapshot.path(row), row.reason)
+
     def info(self) -> IndexInfo:
         """Tell what the index holds."""
         from ..search.hnsw import is_installed
@@ -577,7 +583,8 @@ def _ids_below(folder: Path | str, snapshot: Snapshot) -> Ids:
 
 def _public(row: PhotoRow, snapshot: Snapshot) -> IndexedPhoto:
     path = snapshot.path(row)
-    return IndexedPhoto(row.id, path, row.size, row.mtime_ns, row.digest, row.width, row.height)
+    about_file = (row.size, row.mtime_ns, row.digest)
+    return IndexedPhoto(row.id, path, *about_file, row.width, row.height, row.metadata)
 
 
 def _matches(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..arrays import Ids, Vectors
 from ..catalogue.rows import GraphRecord
+from ..photos.metadata import PhotoMetadata
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class IndexedPhoto:
         digest: BLAKE2b (128 bits) of the file's bytes.
         width: of the upright photo in pixels.
         height: likewise.
+        metadata: what the file says about the picture; None where it has not been asked yet.
     """
 
     id: int
@@ -51,6 +53,7 @@ class IndexedPhoto:
     digest: bytes
     width: int
     height: int
+    metadata: PhotoMetadata | None = None
 
 
 @dataclass(frozen=True, eq=False)
