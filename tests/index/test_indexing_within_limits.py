@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -67,26 +67,30 @@ def test_photos_are_looked_for_only_as_far_ahead_as_is_worked_on(
 
 
 def test_photos_being_decoded_never_take_more_than_their_room() -> None:
-    room, most, now = DecodingRoom(shared=100, alone=1000), [0], [0]
+    room = DecodingRoom(shared=100, alone=1000)
+    now, seen, together = 0, [], []
     lock = threading.Lock()
 
     def decode(need: int) -> None:
+        nonlocal now
         for _ in range(50):
             with room.hold(need):
                 with lock:
-                    now[0] += need
-                    most[0] = max(most[0], now[0])
-                    alone = now[0] == need
-                assert need <= 100 or alone
+                    now += need
+                    seen.append(now if now != need else 0)  # alone, a photo may take more
+                time.sleep(0.0005)
                 with lock:
-                    now[0] -= need
+                    together.append(now != need)
+                    now -= need
 
     workers = [threading.Thread(target=decode, args=(need,)) for need in (30, 40, 60, 100, 700)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert most[0] in (100, 700)
+    assert len(seen) == 250
+    assert max(seen) <= 100
+    assert any(together)
     with pytest.raises(MemoryError), room.hold(1001):
         pass
 
@@ -166,33 +170,6 @@ def test_half_a_gigabyte_is_enough(collection: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
-def test_an_interrupt_keeps_what_was_committed_and_says_so(
-    collection: Path, tmp_path: Path
-) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    sources = sorted(collection.glob("*.jpg"))
-    for number in range(600):
-        (photos / f"{number:04}.jpg").symlink_to(sources[number % len(sources)])
-    folder = tmp_path / "index"
-    command = [sys.executable, "-c", RUN, "index", str(photos), "--index", str(folder)]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while running.poll() is None:
-        if (folder / "catalogue.sqlite").exists():
-            with ImageIndex.open(folder) as index:
-                if len(index):
-                    break
-    running.send_signal(signal.SIGINT)
-    _, errors = running.communicate()
-    assert running.returncode == 130
-    assert errors.startswith("interrupted: ")
-    with ImageIndex.open(folder) as index:
-        assert 0 < len(index) < 600
-        assert len(index) % BATCH == 0
-        index.add([photos])
-        assert len(index) == 600
-
-
 def test_many_queries_answer_as_each_of_them_alone(indexed: Path, photographs: dict) -> None:
     queries = [photographs[name].rotate(3) for name in sorted(photographs)]
     with ImageIndex.open(indexed) as index:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,17 +50,17 @@ def index(tmp_path: Path) -> Iterator[ImageIndex]:
 
 
 @pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that are decoded."""
-    names: list[str] = []
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes in bytes of the files that are decoded."""
+    sizes: list[int] = []
     real = embed.load_photo
 
-    def noted(source: object, *rest: object, **options: object) -> object:
-        names.append(Path(str(options.get("name", ""))).name)
-        return real(source, *rest, **options)  # type: ignore[arg-type]
+    def noted(source: bytes, *rest: Any, **options: Any) -> object:
+        sizes.append(len(source))
+        return real(source, *rest, **options)
 
     monkeypatch.setattr(embed, "load_photo", noted)
-    return names
+    return sizes
 
 
 def counts(report: AddReport) -> dict[str, int]:
@@ -73,7 +74,7 @@ def names(index: ImageIndex) -> set[str]:
 
 
 def test_nothing_is_read_again_that_has_not_changed(
-    index: ImageIndex, photos: Path, decoded: list[str]
+    index: ImageIndex, photos: Path, decoded: list[int]
 ) -> None:
     assert counts(index.add([photos])) == {"added": 6}
     before = list(index.photos())
@@ -85,7 +86,7 @@ def test_nothing_is_read_again_that_has_not_changed(
 
 
 def test_a_new_time_alone_costs_no_decoding(
-    index: ImageIndex, photos: Path, decoded: list[str]
+    index: ImageIndex, photos: Path, decoded: list[int]
 ) -> None:
     index.add([photos])
     del decoded[:]
@@ -98,7 +99,7 @@ def test_a_new_time_alone_costs_no_decoding(
 
 
 def test_new_bytes_are_read_and_give_another_vector(
-    index: ImageIndex, photos: Path, decoded: list[str]
+    index: ImageIndex, photos: Path, decoded: list[int]
 ) -> None:
     index.add([photos])
     place = photos / "0" / "2.png"
@@ -114,7 +115,7 @@ def test_new_bytes_are_read_and_give_another_vector(
 
 
 def test_moved_and_renamed_photos_keep_id_and_vector(
-    index: ImageIndex, photos: Path, tmp_path: Path, decoded: list[str]
+    index: ImageIndex, photos: Path, tmp_path: Path, decoded: list[int]
 ) -> None:
     other = tmp_path / "other"
     photo(other / "x.png", 50)
@@ -135,7 +136,7 @@ def test_moved_and_renamed_photos_keep_id_and_vector(
 
 
 def test_files_that_change_places_change_vectors(
-    index: ImageIndex, photos: Path, decoded: list[str]
+    index: ImageIndex, photos: Path, decoded: list[int]
 ) -> None:
     index.add([photos])
     a, b = photos / "0" / "0.png", photos / "1" / "1.png"
@@ -149,7 +150,7 @@ def test_files_that_change_places_change_vectors(
     assert np.array_equal(swapped[b], vector[a])
 
 
-def test_copies_are_not_decoded_twice(index: ImageIndex, photos: Path, decoded: list[str]) -> None:
+def test_copies_are_not_decoded_twice(index: ImageIndex, photos: Path, decoded: list[int]) -> None:
     index.add([photos])
     del decoded[:]
     shutil.copy(photos / "0" / "0.png", photos / "copy.png")
@@ -176,7 +177,7 @@ def test_deleted_photos_leave_and_their_slots_are_used_again(
 
 @pytest.mark.parametrize("how", ["missing", "empty", "closed"])
 def test_a_root_that_is_not_there_keeps_its_photos(
-    index: ImageIndex, photos: Path, tmp_path: Path, decoded: list[str], how: str
+    index: ImageIndex, photos: Path, tmp_path: Path, decoded: list[int], how: str
 ) -> None:
     index.add([photos])
     aside = photos.rename(tmp_path / "aside")
@@ -237,7 +238,7 @@ def test_a_file_system_inside_a_root_that_is_not_mounted_keeps_its_photos(
 
 
 def test_a_file_that_failed_is_tried_again_only_when_it_changed_or_on_demand(
-    index: ImageIndex, photos: Path, decoded: list[str]
+    index: ImageIndex, photos: Path, decoded: list[int]
 ) -> None:
     bad = photos / "bad.png"
     bad.write_bytes(b"no photo")
@@ -276,7 +277,7 @@ def test_links_that_lead_in_a_circle_end(index: ImageIndex, photos: Path) -> Non
 
 
 def test_a_root_above_takes_in_the_roots_below(
-    index: ImageIndex, photos: Path, decoded: list[str]
+    index: ImageIndex, photos: Path, decoded: list[int]
 ) -> None:
     index.add([photos / "0", photos / "1"])
     del decoded[:]
@@ -357,7 +358,7 @@ def test_a_signal_keeps_what_was_committed_and_says_so(
     (tmp_path / "encoder.onnx").write_bytes(tiny_encoder())
     folder = tmp_path / "index"
     slow = (  # photos that take a while, so that the signal comes in the middle
-        "import time; from imgsim_edge.infer import embed\n"
+        "import time; from imgsim_edge.infer.encoder import embed\n"
         "real = embed.load_photo\n"
         "embed.load_photo = lambda *a, **k: (time.sleep(0.02), real(*a, **k))[1]\n"
     )
