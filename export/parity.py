@@ -57,7 +57,9 @@ def keras_vectors(cut: Any, pixels: Pixels) -> Vectors:
 
 def encoder_vectors(encoder: Encoder, pixels: Pixels) -> Vectors:
     """Embed photos by an encoder; types as of :func:`keras_vectors`."""
-    parts = [encoder.encode(pixels[at : at + BATCH]) for at in range(0, len(pixels), BATCH)]
+    parts = [
+        encoder.encode(pixels[at : at + BATCH]).embeddings for at in range(0, len(pixels), BATCH)
+    ]
     return np.concatenate(parts)
 
 

@@ -18,6 +18,7 @@ def tiny_encoder(
     kind: int = TensorProto.UINT8,
     unit: bool = True,
     swapped: bool = False,
+    details: int = 0,
 ) -> bytes:
     """Build mean colour → linear map → unit length, with what a test wants otherwise."""
     weights = np.random.default_rng(seed).standard_normal((3, DIMENSION)).astype(np.float32)
@@ -32,12 +33,24 @@ def tiny_encoder(
         nodes.append(helper.make_node("LpNormalization", [f"{n}e"], [embeddings], axis=1, p=2))
     if swapped:
         nodes[0], nodes[1] = nodes[1], nodes[0]
+    outputs = {embeddings: DIMENSION}
+    constants = {f"{n}w": weights}
+    if details:  # another linear map of the mean colour
+        outputs = {"details": details, **outputs}
+        constants[f"{n}v"] = np.random.default_rng(seed + 1).standard_normal((3, details))
+        nodes += [
+            helper.make_node("MatMul", [f"{n}m", f"{n}v"], [f"{n}d"]),
+            helper.make_node("LpNormalization", [f"{n}d"], ["details"], axis=1, p=2),
+        ]
     graph = helper.make_graph(
         nodes,
         f"{n}graph",
         [helper.make_tensor_value_info(images, kind, [batch, SIDE, SIDE, 3])],
-        [helper.make_tensor_value_info(embeddings, TensorProto.FLOAT, [batch, DIMENSION])],
-        [numpy_helper.from_array(weights, f"{n}w")],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, size])
+            for name, size in outputs.items()
+        ],
+        [numpy_helper.from_array(v.astype(np.float32), name) for name, v in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     content: bytes = model.SerializeToString()

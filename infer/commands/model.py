@@ -24,7 +24,7 @@ def model_command(
     as_json: JsonOption = False,
 ) -> None:
     """Say what an encoder is: its contract, its identity, and what its metadata tell."""
-    from ..encoder.onnx_encoder import INPUT_NAME, OUTPUT_NAME, Encoder
+    from ..encoder.onnx_encoder import DETAILS_NAME, INPUT_NAME, OUTPUT_NAME, Encoder
     from ..output import text as render
     from ..search.rarity import METADATA_KEY, Background
 
@@ -42,6 +42,7 @@ def model_command(
             "encoder_digest": encoder.digest,
             "image_size": encoder.image_size,
             "dimension": encoder.dimension,
+            "details_dimension": encoder.details_dimension,
             "metadata": metadata,
             METADATA_KEY: asdict(background) if background else None,
         }
@@ -53,6 +54,12 @@ def model_command(
         ("digest", f"{encoder.digest}{changed}"),
         ("input", f"{INPUT_NAME}: uint8 [batch, {side}, {side}, 3], upright sRGB"),
         ("output", f"{OUTPUT_NAME}: float32 [batch, {encoder.dimension}], unit length"),
+        (
+            "details",
+            f"{DETAILS_NAME}: float32 [batch, {encoder.details_dimension}], unit length"
+            if encoder.details_dimension
+            else "none",
+        ),
         *(
             (key.replace("_", " "), _short(value))
             for key, value in metadata.items()

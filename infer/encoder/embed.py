@@ -25,6 +25,8 @@ from ..arrays import Codes, Pixels, Vectors
 from ..errors import PhotoError
 from ..machine import available_cores, available_memory
 from ..photos.decode import load_photo
+from .details import quantise_details
+from .onnx_encoder import Encodings
 
 BATCH = 32  # photos handed on, and so committed, together: what a crash may cost
 LOOK_AHEAD = (
@@ -43,8 +45,10 @@ class EmbeddedFile:
         digest: BLAKE2b (128 bits) of the file's bytes; None where they could not be read at all.
         width: of the upright photo in pixels; None where it was not decoded.
         height: likewise.
-        vector: float32, shape = (dimension,); None where it was not decoded.
-        details: int8, shape = (details,); None where the encoder gives none.
+        vector: its embedding, float32, shape = (dimension,); None where it was not decoded.
+        details: int8, shape = (details_dimension,), as
+            :func:`~imgsim_edge.infer.encoder.details.quantise_details` gives them; None where it
+            was not decoded or the encoder gives none.
         problem: why it could not be read as a photo, if it could not.
         is_known: it was not tried, since its digest is a known one.
     """
@@ -66,8 +70,8 @@ class EncodesPhotos(Protocol):
     def image_size(self) -> int:
         """Side of the photos it takes, in pixels."""
 
-    def encode(self, images: Pixels) -> Vectors:
-        """Embed a batch of photos: float32, shape = (batch, dimension)."""
+    def encode(self, images: Pixels) -> Encodings:
+        """Encode a batch of photos: uint8, shape = (batch, image_size, image_size, 3)."""
 
 
 def content_digest(content: bytes) -> bytes:
@@ -180,5 +184,6 @@ def _embed(
     except PhotoError as error:
         return EmbeddedFile(path, digest, problem=error.reason)
     del content  # the network needs room too
-    vector = encoder.encode(photo.pixels[None])[0]
-    return EmbeddedFile(path, digest, photo.width, photo.height, vector)
+    encodings = encoder.encode(photo.pixels[None])
+    details = quantise_details(encodings.details[0]) if encodings.details.size else None
+    return EmbeddedFile(path, digest, photo.width, photo.height, encodings.embeddings[0], details)

@@ -1,7 +1,9 @@
 """Stage 3: pixels become unit vectors, by an ONNX encoder.
 
 The contract of an encoder file: one input ``images``, uint8 ``[batch, size, size, 3]``, upright
-sRGB; one output ``embeddings``, float32 ``[batch, dimension]``, of unit length. Scaling, layout and
+sRGB; an output ``embeddings``, float32 ``[batch, dimension]``, of unit length; and, where there is
+one, an output ``details``, float32 ``[batch, details_dimension]``, of unit length too: a finer
+vector of the same photo, by which the best candidates are put in order. Scaling, layout and
 normalisation are inside the graph.
 """
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
     from ..arrays import Pixels
 
 
-INPUT_NAME, OUTPUT_NAME = "images", "embeddings"
+INPUT_NAME, OUTPUT_NAME, DETAILS_NAME = "images", "embeddings", "details"
 SHIPPED = {  # name → file in imgsim_edge.models
     "default": "mobilenet-64.onnx",
     "fp32": "mobilenet-64-fp32.onnx",
@@ -38,13 +40,29 @@ class Contract:
 
     Attributes:
         image_size: side of the photos it takes, in pixels.
-        dimension: length of the vectors it gives.
+        dimension: length of the embeddings it gives.
+        details_dimension: length of the details it gives; 0 where it gives none.
         metadata: the file's ``metadata_props``.
     """
 
     image_size: int
     dimension: int
+    details_dimension: int
     metadata: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """What an encoder makes of some photos. Rows are of unit length, or all zero.
+
+    Attributes:
+        embeddings: float32, shape = (photos, dimension): to find neighbours by.
+        details: float32, shape = (photos, details_dimension): to put them in order by; of no
+            columns where the encoder gives none.
+    """
+
+    embeddings: Vectors
+    details: Vectors
 
 
 def model_path(model: Path | str) -> Path:
@@ -108,23 +126,28 @@ class Encoder:
 
     @property
     def dimension(self) -> int:
-        """Length of the vectors it gives."""
+        """Length of the embeddings it gives."""
         return self._contract.dimension
+
+    @property
+    def details_dimension(self) -> int:
+        """Length of the details it gives; 0 where it gives none."""
+        return self._contract.details_dimension
 
     @property
     def metadata(self) -> dict[str, str]:
         """What the file says about its origin (producer, backbone, training data, licence, …)."""
         return self._contract.metadata
 
-    def encode(self, images: Pixels) -> Vectors:
-        """Embed a batch of photos, of any length: it goes through the network in small parts.
+    def encode(self, images: Pixels) -> Encodings:
+        """Encode a batch of photos, of any length: it goes through the network in small parts.
 
         Args:
             images: uint8, shape = (batch, image_size, image_size, 3), upright sRGB.
 
         Returns:
-            float32, shape = (batch, dimension), each row of unit length (or all zero, where no unit
-            of the embedding answered); the dot product of two rows is their cosine similarity.
+            embeddings and details of one run of the network. Rows are of unit length (or all zero,
+            where no unit answered); the dot product of two is their cosine similarity.
 
         Raises:
             ValueError: the batch has another type or shape.
@@ -133,29 +156,39 @@ class Encoder:
         expected = (self.image_size, self.image_size, 3)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
             raise ValueError(f"need uint8 (batch, {expected}), got {images.dtype} {images.shape}")
-        vectors = np.empty((len(images), self.dimension), dtype=np.float32)
+        given = {OUTPUT_NAME: np.empty((len(images), self.dimension), np.float32)}
+        if self.details_dimension:
+            given[DETAILS_NAME] = np.empty((len(images), self.details_dimension), np.float32)
         for start in range(0, len(images), RUN_BATCH):
             part = slice(start, start + RUN_BATCH)
             try:
-                (vectors[part],) = self._session.run([OUTPUT_NAME], {INPUT_NAME: images[part]})
+                found = self._session.run(list(given), {INPUT_NAME: images[part]})
             except Exception as error:  # ONNX Runtime's exceptions have no common base
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise EncoderError(f"{self.path} failed: {reason}") from error
-        lengths = np.linalg.norm(vectors, axis=1)
-        if not np.all((np.abs(lengths - 1.0) < _UNIT_TOLERANCE) | (lengths == 0.0)):
-            raise EncoderError(f"{self.path} does not give vectors of unit length")
-        return vectors
+            for vectors, own in zip(given.values(), found, strict=True):
+                vectors[part] = own
+        for name, vectors in given.items():
+            lengths = np.linalg.norm(vectors, axis=1)
+            if not np.all((np.abs(lengths - 1.0) < _UNIT_TOLERANCE) | (lengths == 0.0)):
+                raise EncoderError(f"{self.path} does not give {name} of unit length")
+        none = np.empty((len(images), 0), np.float32)
+        return Encodings(given[OUTPUT_NAME], given.get(DETAILS_NAME, none))
 
 
 def _contract(session: object, path: Path) -> Contract:
-    inputs, outputs = session.get_inputs(), session.get_outputs()  # type: ignore[attr-defined]
+    inputs = session.get_inputs()  # type: ignore[attr-defined]
+    outputs = {one.name: one for one in session.get_outputs()}  # type: ignore[attr-defined]
+    embeddings, details = outputs.get(OUTPUT_NAME), outputs.get(DETAILS_NAME)
     problem = ""
     if len(inputs) != 1 or inputs[0].name != INPUT_NAME or inputs[0].type != "tensor(uint8)":
         problem = f"its input must be {INPUT_NAME!r} of uint8"
-    elif len(outputs) != 1 or outputs[0].name != OUTPUT_NAME or outputs[0].type != "tensor(float)":
-        problem = f"its output must be {OUTPUT_NAME!r} of float32"
+    elif embeddings is None or len(outputs) != (1 if details is None else 2):
+        problem = f"its outputs must be {OUTPUT_NAME!r} and, if it has any, {DETAILS_NAME!r}"
+    elif any(one.type != "tensor(float)" for one in outputs.values()):
+        problem = "its outputs must be of float32"
     else:
-        taken, given = inputs[0].shape, outputs[0].shape
+        taken = inputs[0].shape
         if (
             len(taken) != 4
             or taken[1] != taken[2]
@@ -165,11 +198,18 @@ def _contract(session: object, path: Path) -> Contract:
             problem = f"its input must be [batch, size, size, 3], not {taken}"
         elif isinstance(taken[0], int):
             problem = f"its batch axis must be dynamic, not {taken[0]}"
-        elif len(given) != 2 or not isinstance(given[1], int):
-            problem = f"its output must be [batch, dimension], not {given}"
+        else:
+            for name, one in outputs.items():
+                if len(one.shape) != 2 or not isinstance(one.shape[1], int):
+                    problem = f"its output {name!r} must be [batch, dimension], not {one.shape}"
     if problem:
         raise EncoderError(
             f"{path} is not an encoder: {problem} (make one with `imgsim-edge export`)"
         )
     metadata = dict(session.get_modelmeta().custom_metadata_map)  # type: ignore[attr-defined]
-    return Contract(image_size=inputs[0].shape[1], dimension=outputs[0].shape[1], metadata=metadata)
+    return Contract(
+        image_size=inputs[0].shape[1],
+        dimension=outputs[OUTPUT_NAME].shape[1],
+        details_dimension=0 if details is None else details.shape[1],
+        metadata=metadata,
+    )

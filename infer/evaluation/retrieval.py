@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Ids, Pixels, Vectors
 from ..encoder.embed import embed_files
-from ..encoder.onnx_encoder import Encoder
+from ..encoder.onnx_encoder import Encoder, Encodings
 from ..errors import Problem, UsageError
 from ..progress import Progress
 from ..search.exact import Stored
@@ -170,8 +170,11 @@ class _SideBySide:
         self.image_size = encoders[0].image_size
         self._encoders = encoders
 
-    def encode(self, images: Pixels) -> Vectors:
-        return np.hstack([encoder.encode(images) for encoder in self._encoders])
+    def encode(self, images: Pixels) -> Encodings:
+        each = [encoder.encode(images) for encoder in self._encoders]
+        return Encodings(
+            np.hstack([one.embeddings for one in each]), np.hstack([one.details for one in each])
+        )
 
 
 def _embed(

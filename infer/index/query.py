@@ -89,7 +89,7 @@ def _embed(loads: Sequence[Callable[[], Photo]], encoder: Encoder) -> list[Vecto
     """Decode and encode, side by side where there are several, without keeping their pixels."""
 
     def embed(load: Callable[[], Photo]) -> Vectors:
-        vector: Vectors = encoder.encode(load().pixels[None])[0]
+        vector: Vectors = encoder.encode(load().pixels[None]).embeddings[0]
         return vector
 
     if len(loads) == 1:

@@ -12,7 +12,7 @@ from conftest import Run, fails
 from imgsim_edge.infer.encoder.onnx_encoder import Encoder
 from imgsim_edge.infer.errors import EncoderError
 from imgsim_edge.infer.search.rarity import METADATA_KEY, Background
-from tiny import tiny_encoder
+from tiny import DIMENSION, SIDE, tiny_encoder
 
 
 def with_metadata(path: Path, **metadata: str) -> Path:
@@ -36,8 +36,9 @@ def test_the_contract_and_the_metadata_are_told(run: Run, tmp_path: Path) -> Non
     lines = run("model", model).stdout.splitlines()
     told = {line.split()[0]: line for line in lines}
     assert Encoder(model).digest in told["digest"]
-    assert "[batch, 8, 8, 3]" in told["input"]
-    assert "[batch, 4]" in told["output"]
+    assert f"[batch, {SIDE}, {SIDE}, 3]" in told["input"]
+    assert f"[batch, {DIMENSION}]" in told["output"]
+    assert told["details"].endswith("none")
     assert told["licence"].endswith("MIT")
     assert f"({len(names):,} characters" in told["classes"]
     assert "19,900" in told["random"]
@@ -50,7 +51,8 @@ def test_json_tells_all(run: Run, tmp_path: Path) -> None:
     )
     told = json.loads(run("model", model, "--json").stdout)
     assert told["metadata"] == {"licence": "MIT"}
-    assert (told["image_size"], told["dimension"], told["bytes"]) == (8, 4, model.stat().st_size)
+    assert (told["image_size"], told["dimension"]) == (SIDE, DIMENSION)
+    assert (told["details_dimension"], told["bytes"]) == (0, model.stat().st_size)
     assert told[METADATA_KEY]["pairs"] == 19_900
     assert told["encoder_digest"] == Encoder(model).digest
 

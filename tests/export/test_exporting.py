@@ -74,9 +74,9 @@ def test_the_other_backbones_convert_to_what_keras_computes(
 def test_vectors_have_unit_length_whatever_the_batch(exported: Outcome) -> None:
     encoder = Encoder(exported.path)
     pixels = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
-    together = encoder.encode(pixels)
+    together = encoder.encode(pixels).embeddings
     assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
-    alone = np.concatenate([encoder.encode(pixel[None]) for pixel in pixels])
+    alone = np.concatenate([encoder.encode(pixel[None]).embeddings for pixel in pixels])
     assert np.allclose(together, alone, atol=1e-5)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from imgsim_edge.infer import Encoder, ImageIndex
 from imgsim_edge.infer.encoder.embed import BATCH, DecodingRoom, embed_files
+from imgsim_edge.infer.encoder.onnx_encoder import Encodings
 from imgsim_edge.infer.errors import EncoderError, PhotoError
 from imgsim_edge.infer.photos.decode import load_photo
 from PIL import Image
@@ -44,10 +45,10 @@ def test_a_batch_of_any_length_gives_the_vectors_of_its_photos(
     collection: Path, encoder: Encoder
 ) -> None:
     pixels = np.stack([load_photo(path).pixels for path in sorted(collection.glob("*.jpg"))[:7]])
-    together = encoder.encode(pixels)
-    alone = np.concatenate([encoder.encode(one[None]) for one in pixels])
+    together = encoder.encode(pixels).embeddings
+    alone = np.concatenate([encoder.encode(one[None]).embeddings for one in pixels])
     np.testing.assert_allclose(together, alone, atol=1e-5)
-    assert encoder.encode(pixels[:0]).shape == (0, encoder.dimension)
+    assert encoder.encode(pixels[:0]).embeddings.shape == (0, encoder.dimension)
 
 
 def test_photos_are_looked_for_only_as_far_ahead_as_is_worked_on(
@@ -117,7 +118,7 @@ def test_room_is_asked_for_what_a_format_needs(
 
 def test_an_encoder_that_fails_stops_the_run_with_its_name(collection: Path) -> None:
     class Failing(Encoder):
-        def encode(self, images: np.ndarray) -> np.ndarray:
+        def encode(self, images: np.ndarray) -> Encodings:
             return super().encode(images[:, :5])
 
     with pytest.raises(ValueError, match="need uint8"):

@@ -26,7 +26,7 @@ def wanted(collection: Path) -> tuple[list[str], np.ndarray]:
     """The paths in order and the vectors that one photo at a time gives."""
     paths = sorted(collection.iterdir())
     encoder = Encoder()
-    vectors = [encoder.encode(load_photo(path).pixels[None])[0] for path in paths]
+    vectors = [encoder.encode(load_photo(path).pixels[None]).embeddings[0] for path in paths]
     return [str(path) for path in paths], np.stack(vectors)
 
 

@@ -79,7 +79,7 @@ def test_every_kind_of_query_gives_the_same_answer(indexed: Path, collection: Pa
         assert by_pixels[0].score > 0.999
         vector = index.encoder.encode(
             np.stack([np.asarray(image.resize((224, 224), Image.Resampling.LANCZOS))])
-        )[0]
+        ).embeddings[0]
         assert index.similar(vector, 4)[0].path == path
 
 
