@@ -25,6 +25,7 @@ from ..arrays import Codes, Pixels, Vectors
 from ..errors import PhotoError
 from ..machine import available_cores, available_memory
 from ..photos.decode import load_photo
+from ..photos.metadata import PhotoMetadata
 from .details import quantise_details
 from .onnx_encoder import Encodings
 
@@ -45,6 +46,7 @@ class EmbeddedFile:
         digest: BLAKE2b (128 bits) of the file's bytes; None where they could not be read at all.
         width: of the upright photo in pixels; None where it was not decoded.
         height: likewise.
+        metadata: what the file says about the picture; None where it was not decoded.
         vector: its embedding, float32, shape = (dimension,); None where it was not decoded.
         details: int8, shape = (details_dimension,), as
             :func:`~imgsim_edge.infer.encoder.details.quantise_details` gives them; None where it
@@ -57,6 +59,7 @@ class EmbeddedFile:
     digest: bytes | None
     width: int | None = None
     height: int | None = None
+    metadata: PhotoMetadata | None = None
     vector: Vectors | None = None
     details: Codes | None = None
     problem: str | None = None
@@ -180,10 +183,11 @@ def _embed(
     if digest in known:
         return EmbeddedFile(path, digest, is_known=True)
     try:
-        photo = load_photo(content, encoder.image_size, room.hold)
+        photo = load_photo(content, encoder.image_size, room.hold, path.name)
     except PhotoError as error:
         return EmbeddedFile(path, digest, problem=error.reason)
     del content  # the network needs room too
     encodings = encoder.encode(photo.pixels[None])
     details = quantise_details(encodings.details[0]) if encodings.details.size else None
-    return EmbeddedFile(path, digest, photo.width, photo.height, encodings.embeddings[0], details)
+    vector = encodings.embeddings[0]
+    return EmbeddedFile(path, digest, photo.width, photo.height, photo.metadata, vector, details)

@@ -422,11 +422,10 @@ class _Intake:
                 self._report.unchanged += 1
             else:
                 self._report.changed += 1
-        row = PhotoRow(number, *place, width or 0, height or 0)
+        row = PhotoRow(number, *place, width or 0, height or 0, item.metadata)
         if source is not None:
-            row = replace(
-                row, metadata=source.metadata, vector=source.vector, details=source.details
-            )
+            metadata = source.metadata and source.metadata.named(name)
+            row = replace(row, metadata=metadata, vector=source.vector, details=source.details)
         batch.photos.append(row)
 
     def _source(self, item: EmbeddedFile, batch: Batch) -> PhotoRow | None:

@@ -18,8 +18,8 @@ from pathlib import Path
 from watchfiles import watch
 
 from ..errors import IndexBusyError, Problem, UsageError
+from ..photos.formats import BY_SUFFIX
 from ..photos.ignore import IGNORE_FILE
-from ..photos.scan import SUFFIXES
 from .image_index import ImageIndex
 from .update import AddReport
 
@@ -135,7 +135,7 @@ class Follower:
             return
         state = _state(path)
         # What is gone may have been a folder, whatever its name.
-        if state is None or path.suffix.lower() in SUFFIXES or path.is_dir():
+        if state is None or path.suffix.lower() in BY_SUFFIX or path.is_dir():
             before = self._waiting.get(path)
             if before is None or before.state != state:
                 self._waiting[path] = _Seen(state, time.monotonic())

@@ -9,19 +9,19 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ..arrays import Pixels
 from ..errors import PhotoError
-from .scan import FORMAT_OF
-from .scan import SUFFIXES as SUFFIXES
+from .metadata import PhotoMetadata
+from .opening import OpenPhoto, opened
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
@@ -30,14 +30,7 @@ IMAGE_SIZE = 224  # pixels, both sides of what the encoder sees
 DRAFT_FACTOR = 2  # a JPEG is decoded at the smallest eighth that is still this often IMAGE_SIZE
 RESIZE_RULE = "squash to a square, Lanczos"  # as an encoder's metadata state it
 BACKGROUND = (255, 255, 255)  # what shows through transparent pixels
-FORMATS = tuple(dict.fromkeys(FORMAT_OF.values()))
 
-# Memory for each pixel while a photo is decoded and resized, as measured with Pillow 13.
-_PLAIN_BYTES = 5  # of 8-bit grey, colour and palettes; draft() leaves a JPEG few pixels
-_COEFFICIENT_BYTES = 6  # of a progressive JPEG: three 16-bit coefficients (less with subsampling)
-_OTHER_BYTES = 16  # of WebP; AVIF, transparency and 16-bit channels take 8 to 14
-
-_EXIF_ORIENTATION = 0x0112
 _UPRIGHT_BY = {  # EXIF 2.32, tag 0x0112: how to turn each stored orientation upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -50,7 +43,6 @@ _UPRIGHT_BY = {  # EXIF 2.32, tag 0x0112: how to turn each stored orientation up
 _FIRST_THAT_SWAPS_SIDES = 5
 
 Hold = Callable[[int], AbstractContextManager[None]]
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -61,19 +53,26 @@ class Photo:
         pixels: uint8, shape = (size, size, 3), upright sRGB in RGB order.
         width: of the upright photo in the file, in pixels, before resizing.
         height: likewise.
+        metadata: when, with what and where it was taken, as far as the file says.
     """
 
     pixels: Pixels
     width: int
     height: int
+    metadata: PhotoMetadata = field(default_factory=PhotoMetadata)
 
 
 def load_photo(
-    source: Path | str | bytes | BinaryIO, size: int = IMAGE_SIZE, hold: Hold | None = None
+    source: Path | str | bytes | BinaryIO,
+    size: int = IMAGE_SIZE,
+    hold: Hold | None = None,
+    name: str = "",
 ) -> Photo:
     """Decode an image file as its owner sees it, at ``size`` × ``size`` pixels.
 
-    The first frame counts. The EXIF orientation is applied, an embedded colour profile is converted
+    The first frame counts; of a HEIC file, the one that it calls primary; of a RAW file, the
+    picture that the camera made, or the sensor's values where there is none. The orientation is
+    applied once, wherever the file has it, an embedded colour profile is converted
     to sRGB, transparency is laid on white, and 16-bit channels are scaled to 8. Both sides are
     resized independently (the photo is squashed, never cropped) with Pillow's Lanczos filter; a
     JPEG is decoded at a reduced scale first (``Image.draft``), never below twice ``size``.
@@ -83,28 +82,34 @@ def load_photo(
         size: side of the result in pixels.
         hold: gives a context manager for a number of bytes, which is held while the photo takes up
             about that much memory; a MemoryError of it becomes a PhotoError.
+        name: of the file, where the source does not tell: a RAW file is told by it, and it may hold
+            the date.
 
     Raises:
-        PhotoError: the file is missing, empty, damaged, truncated, no image, of another format, or
-            larger than twice Pillow's ``Image.MAX_IMAGE_PIXELS`` (a decompression bomb).
+        PhotoError: the file is missing, empty, damaged, truncated, no image, of another format or
+            one whose library is not installed, or larger than twice Pillow's
+            ``Image.MAX_IMAGE_PIXELS`` (a decompression bomb).
 
     Safe to call from several threads; most of the time is spent outside the interpreter lock.
     """
-    return _with_image(source, lambda image: _photo(image, size, hold))
+    name = name or (Path(source).name if isinstance(source, (Path, str)) else "")
+    with opened(source, size * DRAFT_FACTOR, name) as photo:
+        return _photo(photo, size, hold, name)
 
 
-def load_thumbnail(source: Path | str | bytes | BinaryIO, side: int) -> Image.Image:
+def load_thumbnail(source: Path | str | bytes | BinaryIO, side: int, name: str = "") -> Image.Image:
     """Decode an image file as its owner sees it, for people to look at.
 
     Like :func:`load_photo`, but the proportions stay: no side is longer than ``side`` pixels, and
-    nothing is enlarged. The result is RGB, in sRGB.
+    nothing is enlarged. The result is RGB, in sRGB. ``name`` is as for :func:`load_photo`.
 
     Raises:
         PhotoError: as for :func:`load_photo`.
 
     Safe to call from several threads.
     """
-    return _with_image(source, lambda image: _thumbnail(image, side))
+    with opened(source, side, name) as photo:
+        return _thumbnail(photo, side)
 
 
 def photo_from_image(image: Image.Image, size: int = IMAGE_SIZE) -> Photo:
@@ -113,7 +118,8 @@ def photo_from_image(image: Image.Image, size: int = IMAGE_SIZE) -> Photo:
     The image keeps its pixels and mode. Raises PhotoError where it cannot be decoded.
     """
     try:
-        return _photo(image.copy(), size)  # a copy, since TIFF and draft() change an image in place
+        copy = image.copy()  # since TIFF and draft() change an image in place
+        return _photo(OpenPhoto(copy), size)
     except Exception as error:
         raise PhotoError("image", f"damaged image ({type(error).__name__}: {error})") from error
 
@@ -135,68 +141,38 @@ def photo_from_array(array: NDArray[Any], size: int = IMAGE_SIZE) -> Photo:
             "pixels must be uint8 of shape (height, width, 3), "
             f"got {array.dtype} of shape {array.shape}",
         )
-    return _photo(Image.fromarray(np.ascontiguousarray(array)), size)
+    return _photo(OpenPhoto(Image.fromarray(np.ascontiguousarray(array))), size)
 
 
-def _with_image(
-    source: Path | str | bytes | BinaryIO, use: Callable[[Image.Image], Result]
-) -> Result:
-    """Open an image and use it; whatever is wrong with it becomes a PhotoError."""
-    name: Path | str = source if isinstance(source, (Path, str)) else "image"
-    # What the suffix says comes first: Pillow loads its modules as their formats are asked for.
-    likely = FORMAT_OF.get(Path(name).suffix.lower(), FORMATS[0])
-    try:
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source,
-            formats=tuple(dict.fromkeys((likely, *FORMATS))),
-        ) as image:
-            return use(image)
-    except FileNotFoundError as error:
-        raise PhotoError(name, "no such file") from error
-    except UnidentifiedImageError as error:
-        empty = source == b"" or (
-            isinstance(source, (Path, str)) and not Path(source).stat().st_size
-        )
-        reason = "empty file" if empty else "not an image of a known format"
-        raise PhotoError(name, reason) from error
-    except Image.DecompressionBombError as error:
-        raise PhotoError(name, "too many pixels (a decompression bomb?)") from error
-    except MemoryError as error:
-        raise PhotoError(name, "not enough memory to decode it") from error
-    except OSError as error:
-        reason = error.strerror or f"damaged image ({error})"
-        raise PhotoError(name, reason[0].lower() + reason[1:]) from error
-    except Exception as error:
-        raise PhotoError(name, f"damaged image ({type(error).__name__}: {error})") from error
+def read_metadata(source: Path | str | bytes | BinaryIO, name: str = "") -> PhotoMetadata:
+    """Read when, with what and where a photo was taken, without decoding it.
+
+    Args:
+        source: as for :func:`load_photo`.
+        name: likewise.
+
+    Raises:
+        PhotoError: as for :func:`load_photo`.
+    """
+    name = name or (Path(source).name if isinstance(source, (Path, str)) else "")
+    with opened(source, IMAGE_SIZE * DRAFT_FACTOR, name) as photo:
+        return photo.describe().named(name)
 
 
-def _photo(image: Image.Image, size: int, hold: Hold | None = None) -> Photo:
-    width, height = image.size
-    if image.format in ("JPEG", "MPO"):
-        image.draft(None, (size * DRAFT_FACTOR, size * DRAFT_FACTOR))
-    with hold(_decoding_bytes(image, width * height)) if hold else nullcontext():
-        image.load()
-        orientation = _orientation(image)  # only now: load() turns a TIFF and drops its flag
+def _photo(photo: OpenPhoto, size: int, hold: Hold | None = None, name: str = "") -> Photo:
+    photo.draft(size * DRAFT_FACTOR)
+    with hold(photo.bytes_needed()) if hold else nullcontext():
+        image, orientation = photo.load()
         small = _shrunk(image, (size, size), orientation)
+    width, height = photo.size
     if orientation >= _FIRST_THAT_SWAPS_SIDES:
         width, height = height, width
-    return Photo(np.asarray(small), width, height)
+    return Photo(np.asarray(small), width, height, photo.metadata.named(name))
 
 
-def _decoding_bytes(image: Image.Image, stored_pixels: int) -> int:
-    """Estimate how much memory it takes to decode and resize an image that is not loaded yet."""
-    if image.info.get("progressive"):  # a JPEG of which every coefficient is kept until the end
-        return stored_pixels * _COEFFICIENT_BYTES
-    plain = image.format not in ("WEBP", "AVIF") and image.mode in ("1", "L", "P", "RGB", "CMYK")
-    each = _PLAIN_BYTES if plain and "transparency" not in image.info else _OTHER_BYTES
-    return image.width * image.height * each
-
-
-def _thumbnail(image: Image.Image, side: int) -> Image.Image:
-    if image.format in ("JPEG", "MPO"):
-        image.draft(None, (side, side))
-    image.load()
-    orientation = _orientation(image)
+def _thumbnail(photo: OpenPhoto, side: int) -> Image.Image:
+    photo.draft(side)
+    image, orientation = photo.load()
     scale = min(1.0, side / max(image.size))
     width, height = (max(1, round(length * scale)) for length in image.size)
     return _shrunk(image, (width, height), orientation)
@@ -209,14 +185,6 @@ def _shrunk(image: Image.Image, size: tuple[int, int], orientation: int) -> Imag
     # From here on the image is small, so that colours and turning cost next to nothing.
     small = _opaque_srgb(small, profile)
     return small.transpose(_UPRIGHT_BY[orientation]) if orientation in _UPRIGHT_BY else small
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        value = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - damaged EXIF costs the flag and not the photo
-        return 1
-    return value if isinstance(value, int) and value in _UPRIGHT_BY else 1
 
 
 def _resizable(image: Image.Image) -> Image.Image:

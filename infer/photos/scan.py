@@ -1,6 +1,7 @@
 """Stage 1: which files under a folder may be photos.
 
-A file counts by its suffix (in any case). Hidden files and folders, the ``._*`` shadows that macOS
+A file counts by its suffix (in any case), as ``formats`` knows it; what is known and cannot be read
+here is listed apart. Hidden files and folders, the ``._*`` shadows that macOS
 leaves on other systems' drives, folders in which cameras, NAS boxes and desktops keep thumbnails or
 rubbish, and what the user excludes are passed over. Symbolic links are followed; each real folder
 is entered once. File systems that are mounted below the folder are entered too, and marked.
@@ -12,25 +13,12 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from .formats import passed_over_suffixes, readable_suffixes
 from .ignore import IGNORE_FILE, Pattern, patterns, patterns_in
 
-FORMAT_OF = {  # Pillow's name of it, by suffix
-    ".jpg": "JPEG",  # which includes MPO
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".mpo": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".gif": "GIF",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".avif": "AVIF",
-}
-SUFFIXES = frozenset(FORMAT_OF)
 SKIPPED_FOLDERS = frozenset(
     {
         "@eadir",  # Synology: thumbnails
@@ -72,6 +60,7 @@ class FoundFolder:
         sizes: of the files in bytes.
         times: of the files' last changes, in nanoseconds since 1970.
         doubtful: names of files of which the system would not tell whether they are there.
+        passed_over: names of files of a known format that cannot be read here.
     """
 
     path: str
@@ -80,6 +69,7 @@ class FoundFolder:
     sizes: list[int]
     times: list[int]
     doubtful: list[str]
+    passed_over: list[str] = field(default_factory=list)
 
     def listing(self) -> bytes:
         """Hash the names, sizes and times (BLAKE2b, 16 bytes long)."""
@@ -175,7 +165,8 @@ def find_file(folder: Path, path: str, exclude: Sequence[str] = ()) -> FoundFile
     depths = range(1, len(above) + 1)
     if hidden or any(_excluded("/".join(above[:n]), above[n - 1], True, rules) for n in depths):
         return None
-    if os.path.splitext(name)[1].lower() not in SUFFIXES or _excluded(path, name, False, rules):  # noqa: PTH122
+    suffix = name[name.rfind(".") :].lower()
+    if suffix not in readable_suffixes() or _excluded(path, name, False, rules):
         return None
     file = folder / parent / name
     try:
@@ -204,12 +195,14 @@ def _sort_out(
     """Fill in a folder's files and give back its folders."""
     folders = []
     prefix = f"{found.path}/" if found.path else ""
-    names, sizes, times, suffixes = found.names, found.sizes, found.times, SUFFIXES
+    names, sizes, times, suffixes = found.names, found.sizes, found.times, readable_suffixes()
+    known = passed_over_suffixes()
     for entry in entries:
         name = entry.name
+        suffix = name[name.rfind(".") :].lower()
         try:
             if (
-                name[name.rfind(".") :].lower() in suffixes
+                suffix in suffixes
                 and entry.is_file()
                 and name[0] != "."
                 and not (rules and _excluded(prefix + name, name, False, rules))
@@ -218,6 +211,9 @@ def _sort_out(
                 names.append(name)
                 sizes.append(status.st_size)
                 times.append(status.st_mtime_ns)
+            elif suffix in known and entry.is_file():
+                if name[0] != "." and not (rules and _excluded(prefix + name, name, False, rules)):
+                    found.passed_over.append(name)
             elif (
                 entry.is_dir()
                 and not _is_skipped(name)

@@ -7,14 +7,12 @@ does not show it under the old one's name.
 
 from __future__ import annotations
 
-import io
 import threading
 import warnings
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -24,7 +22,7 @@ from starlette.routing import Route
 
 from ..errors import ImgsimError, PhotoError
 from ..index.image_index import ImageIndex, IndexedPhoto, Match
-from ..photos.decode import FORMATS
+from ..photos.opening import opened
 from .listing import Collection
 from .messages import (
     UPLOAD_BYTES,
@@ -234,8 +232,8 @@ def _check_pixels(content: bytes) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                pixels = image.width * image.height
+            with opened(content, 0) as photo:
+                pixels = photo.size[0] * photo.size[1]
     except Exception:  # noqa: BLE001 - what is wrong with it is told by the search
         return
     if pixels > UPLOAD_PIXELS:

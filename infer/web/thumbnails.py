@@ -75,7 +75,7 @@ class Thumbnails:
 
     def _shrink(self, photo: IndexedPhoto, side: int) -> bytes:
         with self._decoding:
-            image = load_thumbnail(read_indexed(photo), side)
+            image = load_thumbnail(read_indexed(photo), side, photo.path.name)
             jpeg = io.BytesIO()
             image.save(jpeg, "JPEG", quality=JPEG_QUALITY, progressive=side > TILE_SIDE)
         return jpeg.getvalue()
