@@ -28,6 +28,7 @@ COMMANDS = {
     "undo": "imgsim_edge.infer.commands.cleanup:undo_command",
     "watch": "imgsim_edge.infer.commands.watch:watch_command",
     "browse": "imgsim_edge.infer.commands.browse:browse_command",
+    "formats": "imgsim_edge.infer.commands.formats:formats_command",
     "info": "imgsim_edge.infer.commands.index:info_command",
     "forget": "imgsim_edge.infer.commands.upkeep:forget_command",
     "relocate": "imgsim_edge.infer.commands.upkeep:relocate_command",

@@ -130,6 +130,11 @@ class Snapshot:
             for row in self.select("photo", "WHERE id = ?", (number,))
         )
 
+    def undescribed(self) -> list[PhotoRow]:
+        """Read the photos with a file whose metadata have not been read yet."""
+        found = self.select("photo", "WHERE described = 0 AND payload IS NULL")
+        return list(map(rows.photo_row, found))
+
     def photo_named(self, folder: int, name: str) -> PhotoRow | None:
         """Look up a photo by its folder and its file's name."""
         found = self.select("photo", "WHERE folder = ? AND name = ?", (folder, os.fsencode(name)))

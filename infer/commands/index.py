@@ -23,7 +23,7 @@ from . import (
 )
 
 if TYPE_CHECKING:
-    from ..index.update import AddReport
+    from ..index.report import AddReport
 
 
 def index_command(
@@ -123,15 +123,19 @@ def _tell(report: AddReport, photos: int, as_json: bool) -> None:
         "moved": report.moved,
         "removed": report.removed,
         "unchanged": report.unchanged,
+        "described": report.described,
         "unreadable": len(report.problems),
     }
     warn_problems(report.problems)
     for folder in report.away:
         say(f"{folder} is not there, empty or not mounted: its photos are kept")
+    if report.seen:
+        say(f"passed over: {', '.join(map(str, report.passed_over))}")
     if as_json:
         problems = [{"path": str(u.path), "reason": u.reason} for u in report.problems]
         away = [str(folder) for folder in report.away]
-        typer.echo(json.dumps({"photos": photos, **counts, "unreadable": problems, "away": away}))
+        told_apart = {"unreadable": problems, "away": away, "passed_over": dict(report.seen)}
+        typer.echo(json.dumps({"photos": photos, **counts, **told_apart}))
     else:
         told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
         typer.echo(f"{counted(photos, 'photo')} in the index ({told or 'nothing to do'})")

@@ -11,7 +11,7 @@ import typer
 from . import IndexOption, JsonOption, ModelOption, counted, heed_sigterm, say
 
 if TYPE_CHECKING:
-    from ..index.update import AddReport
+    from ..index.report import AddReport
 
 
 def watch_command(

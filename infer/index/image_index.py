@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..catalogue.writer import Writer
     from ..progress import Progress
     from .query import Query
-    from .update import AddReport
+    from .report import AddReport
     from .verify import Finding
 
 _BACKGROUND = "background"  # the note that holds the sample of random pairs

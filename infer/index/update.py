@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,36 +12,13 @@ from ..catalogue.rows import FolderRow, PhotoRow, RootRow, UnreadableRow
 from ..catalogue.writer import Batch, Writer
 from ..encoder.onnx_encoder import Encoder
 from ..errors import Problem, UsageError
+from ..photos.formats import passed_over_suffixes
 from ..photos.scan import ClosedFolder, FoundFolder, find_file, scan
 from ..progress import Progress
+from .report import AddReport
 
 if TYPE_CHECKING:
     from ..encoder.embed import EmbeddedFile
-
-
-@dataclass
-class AddReport:
-    """What :meth:`ImageIndex.add` did, counted in photos.
-
-    Attributes:
-        added: new ones.
-        changed: ones whose file has other bytes than before.
-        moved: ones found under another path, their vectors kept.
-        removed: ones whose file is gone.
-        unchanged: ones that were not looked into, since size and time are as before, and ones that
-            were, and have the same bytes.
-        problems: every file or folder that could not be read in this run.
-        away: folders that are not there, or are mount points with nothing mounted; what the index
-            knows of them is kept.
-    """
-
-    added: int = 0
-    changed: int = 0
-    moved: int = 0
-    removed: int = 0
-    unchanged: int = 0
-    problems: list[Problem] = field(default_factory=list)
-    away: list[Path] = field(default_factory=list)
 
 
 @dataclass
@@ -109,6 +86,7 @@ class Update:
         for path in paths:
             self._look(path, exclude)
         self._take_in()
+        self._describe()
         self._drop()
 
     # --- looking ---------------------------------------------------------------------------------
@@ -137,6 +115,12 @@ class Update:
         if not full and not self._allow_empty:
             closed = [entry for entry in found if isinstance(entry, ClosedFolder)]
             reason = f" ({closed[0].reason})" if closed else ""
+            for entry in found:
+                if isinstance(entry, FoundFolder):
+                    self.report.see(entry.passed_over, entry.names)
+            if self.report.seen:
+                seen = ", ".join(map(str, self.report.passed_over))
+                raise UsageError(f"no photos in {path} that can be read here: {seen}{reason}")
             raise UsageError(f"no photos in {path}{reason}")
         root = self._writer.add_root(path, exclude)
         self._reconcile(root, "", iter(found))
@@ -156,6 +140,10 @@ class Update:
             file = find_file(root.path, path, root.exclude)
         except OSError as error:
             self.report.problems.append(Problem(root.path / path, error.strerror or str(error)))
+            return
+        is_foreign = name[name.rfind(".") :].lower() in passed_over_suffixes()
+        if file is None and is_foreign and os.path.lexists(root.path / path):
+            self.report.see([name], [])
             return
         if file is None:
             self._gone.update({before.id: before} if before else {})
@@ -177,12 +165,14 @@ class Update:
         known = {row.path: row for row in self._writer.folders(root.id) if _is_in(row.path, below)}
         closed: list[str] = []
         seen: set[str] = set()
-        changed, unchanged = [], 0
+        changed, unchanged, unreadable = [], 0, False
         for entry in found:
             if isinstance(entry, ClosedFolder):
                 closed.append(entry.path)
                 self.report.problems.append(Problem(root.path / entry.path, entry.reason))
                 continue
+            self.report.see(entry.passed_over, entry.names)
+            unreadable = unreadable or bool(entry.passed_over)
             row = known.get(entry.path)
             if row is None and not entry.names and not entry.is_mount:
                 continue
@@ -196,7 +186,8 @@ class Update:
                 unchanged += len(entry.names)
             else:
                 changed.append(entry)
-        if known and not below and not unchanged and not any(entry.names for entry in changed):
+        empty = not unchanged and not unreadable and not any(entry.names for entry in changed)
+        if known and not below and empty:
             # An empty mount point looks just like this.
             self._away(root.path)
             return
@@ -224,7 +215,8 @@ class Update:
                 self.report.unchanged += 1
             else:
                 fresh.append(name)
-        present = {*entry.names, *entry.doubtful}
+        # A library that is missing now costs no photo that was read when it was there.
+        present = {*entry.names, *entry.doubtful, *entry.passed_over}
         self._gone.update((p.id, p) for name, p in photos.items() if name not in present)
         self._gone_unreadable += [u for name, u in unreadable.items() if name not in present]
         # A mount point stays one until something of what was mounted there is seen without it.
@@ -269,6 +261,25 @@ class Update:
             again = intake.again
             total += len(again)
             work = ((folder, name) for folder, name in again)
+
+    def _describe(self) -> None:
+        """Read the metadata of photos that were taken in before the catalogue kept any."""
+        folders = {row.id for number in self._looked_at for row in self._writer.folders(number)}
+        photos = [
+            photo
+            for photo in self._writer.undescribed()
+            if photo.folder in folders and photo.id not in self._gone
+        ]
+        if not photos:
+            return
+        from .describe import describe  # here, since a run with nothing to read needs no Pillow
+
+        done = 0
+        for looked_at, described in describe(self._writer, photos, self._threads):
+            done += looked_at
+            self.report.described += described
+            if self._progress:
+                self._progress(done, len(photos))
 
     def _drop(self) -> None:
         """Remove what is gone: only now, so that a photo that was moved never leaves meanwhile."""

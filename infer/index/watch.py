@@ -21,7 +21,7 @@ from ..errors import IndexBusyError, Problem, UsageError
 from ..photos.formats import BY_SUFFIX
 from ..photos.ignore import IGNORE_FILE
 from .image_index import ImageIndex
-from .update import AddReport
+from .report import AddReport
 
 SETTLED = 0.5  # seconds that a file must have stayed as it is
 TICK = 0.3  # seconds between two looks at what is waiting

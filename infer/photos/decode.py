@@ -144,18 +144,24 @@ def photo_from_array(array: NDArray[Any], size: int = IMAGE_SIZE) -> Photo:
     return _photo(OpenPhoto(Image.fromarray(np.ascontiguousarray(array))), size)
 
 
-def read_metadata(source: Path | str | bytes | BinaryIO, name: str = "") -> PhotoMetadata:
+def read_metadata(
+    source: Path | str | bytes | BinaryIO, name: str = "", hold: Hold | None = None
+) -> PhotoMetadata:
     """Read when, with what and where a photo was taken, without decoding it.
 
     Args:
         source: as for :func:`load_photo`.
         name: likewise.
+        hold: likewise, for the few formats that tell only with their pixels.
 
     Raises:
         PhotoError: as for :func:`load_photo`.
     """
     name = name or (Path(source).name if isinstance(source, (Path, str)) else "")
-    with opened(source, IMAGE_SIZE * DRAFT_FACTOR, name) as photo:
+    with (
+        opened(source, IMAGE_SIZE * DRAFT_FACTOR, name) as photo,
+        hold(photo.bytes_needed()) if hold else nullcontext(),
+    ):
         return photo.describe().named(name)
 
 

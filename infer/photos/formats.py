@@ -6,12 +6,14 @@ asked when a file of its format is met.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 
 VIDEO = "video"
+_OF_LIVE_PHOTOS = " of live photos"
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,8 @@ class PassedOver:
     """Files of one kind that were seen and not taken.
 
     Attributes:
-        kind: their suffix in capitals, without the dot; for a video that a phone took along with a
-            still picture ``"live photo video"``.
+        kind: their suffix in capitals, such as ``"HEIC"``; ``"MOV of live photos"`` for the videos
+            that a phone took along with still pictures.
         count: how many.
         remedy: what to type so that they can be read; empty where nothing helps.
     """
@@ -122,28 +124,43 @@ class PassedOver:
         return f"{self.count:,} {self.kind}" + (f" ({self.remedy})" if self.remedy else "")
 
 
-LIVE = "live photo video"
+def kinds_passed_over(names: list[str], photos: list[str]) -> Counter[str]:
+    """Count files of one folder that are no photos, kind by kind.
 
-
-def live_videos(passed_over: list[str], photos: list[str]) -> set[str]:
-    """Find the videos that belong to still pictures of one folder.
-
-    An iPhone writes ``IMG_1.MOV`` beside ``IMG_1.HEIC``; Google's exports have ``PXL_1.MP`` beside
-    ``PXL_1.MP.jpg``.
+    A video that belongs to a still picture is told apart: an iPhone writes ``IMG_1.MOV`` beside
+    ``IMG_1.HEIC``, and Google's exports have ``PXL_1.MP`` beside ``PXL_1.MP.jpg``.
 
     Args:
-        passed_over: names of files that are not photos.
-        photos: names of photos.
+        names: of the files, all with suffixes of the table.
+        photos: names of the photos that lie beside them.
     """
-    videos = [name for name in passed_over if BY_SUFFIX[_suffix(name)].name == VIDEO]
-    if not videos:
-        return set()
-    stems = {name[: name.rfind(".")].lower() for name in photos}
-    return {v for v in videos if {v.lower(), v[: v.rfind(".")].lower()} & stems}
+    if not names:
+        return Counter()
+    stills = [*photos, *(name for name in names if BY_SUFFIX[_suffix(name)].name != VIDEO)]
+    stems = {_stem(name) for name in stills}
+    kinds: Counter[str] = Counter()
+    for name in names:
+        kind = _suffix(name)[1:].upper()
+        is_video = BY_SUFFIX[_suffix(name)].name == VIDEO
+        live = is_video and not stems.isdisjoint((name.lower(), _stem(name)))
+        kinds[kind + _OF_LIVE_PHOTOS if live else kind] += 1
+    return kinds
+
+
+def passed_over(kinds: Counter[str]) -> list[PassedOver]:
+    """Say of kinds of files what would make them readable, the most frequent kind first."""
+    return [
+        PassedOver(kind, count, BY_SUFFIX[f".{kind.split()[0].lower()}"].remedy)
+        for kind, count in kinds.most_common()
+    ]
 
 
 def _suffix(name: str) -> str:
     return name[name.rfind(".") :].lower()
+
+
+def _stem(name: str) -> str:
+    return name[: name.rfind(".")].lower()
 
 
 @lru_cache(maxsize=8)

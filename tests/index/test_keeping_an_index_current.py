@@ -20,7 +20,7 @@ from imgsim_edge.infer import ImageIndex
 from imgsim_edge.infer.catalogue.database import Catalogue
 from imgsim_edge.infer.encoder import embed
 from imgsim_edge.infer.errors import IndexBusyError, UsageError
-from imgsim_edge.infer.index.update import AddReport
+from imgsim_edge.infer.index.report import AddReport
 from PIL import Image
 from tiny import tiny_encoder
 
