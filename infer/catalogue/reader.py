@@ -27,6 +27,8 @@ from .rows import (
     UnreadableRow,
 )
 
+_ASKED_AT_ONCE = 30_000  # values of one statement; SQLite takes 32,766
+
 
 class Snapshot:
     """One committed state of a catalogue, for as long as its transaction lasts.
@@ -164,6 +166,16 @@ class Snapshot:
     def of_size(self, size: int) -> list[PhotoRow]:
         """Read the photos whose files have so many bytes: only these can have the same content."""
         return list(map(rows.photo_row, self.select("photo", "WHERE size = ?", (size,))))
+
+    def of_digests(self, digests: Iterable[bytes]) -> list[PhotoRow]:
+        """Read the photos of some contents, in the order of their ids."""
+        wanted = list(dict.fromkeys(digests))
+        found: list[int] = []
+        for first in range(0, len(wanted), _ASKED_AT_ONCE):
+            part = tuple(wanted[first : first + _ASKED_AT_ONCE])
+            where = f"digest IN ({', '.join('?' * len(part))})"
+            found += [number for number, _ in self.photo_column("size", where, part)]
+        return list(self.photos(sorted(found)))
 
     def find(self, path: Path) -> PhotoRow | None:
         """Look up the photo with an absolute path."""

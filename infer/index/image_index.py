@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -17,16 +18,25 @@ import numpy as np
 from ..arrays import Ids, Vectors
 from ..catalogue.database import Catalogue
 from ..catalogue.reader import Snapshot
-from ..catalogue.rows import BLOCK_SLOTS, DamagedRowError, PhotoRow, array_checksum
+from ..catalogue.rows import (
+    BLOCK_SLOTS,
+    DamagedRowError,
+    ExampleRow,
+    LabelRow,
+    PhotoRow,
+    array_checksum,
+)
+from ..encoder.details import details_of
 from ..encoder.onnx_encoder import Encoder
 from ..errors import IndexMismatchError, IndexMissingError, Problem, UsageError
-from ..search.exact import Nearest, Stored, all_vectors, sample
+from ..search.exact import Chunk, Nearest, Stored, all_vectors, sample, stream
 from ..search.planner import Searcher
 from ..search.rarity import SAMPLE as BACKGROUND_SAMPLE
 from ..search.rarity import Background
 from .query import names_of, query_vectors
 from .results import IndexedPhoto as IndexedPhoto
 from .results import IndexInfo as IndexInfo
+from .results import Label as Label
 from .results import Match as Match
 from .results import Neighbours as Neighbours
 
@@ -348,6 +358,96 @@ class ImageIndex:
         with self._catalogue.snapshot() as snapshot:
             return snapshot.not_duplicates()
 
+    # --- labels ----------------------------------------------------------------------------------
+
+    def teach(self, name: str, yes: Iterable[bytes] = (), no: Iterable[bytes] = ()) -> None:
+        """Remember what shows the thing of a label and what does not, in place of earlier words.
+
+        The judgements are about contents: they stay when files are moved. A label of a new name is
+        made.
+
+        Args:
+            name: of the label.
+            yes: content digests of photos that show it.
+            no: of photos that do not; one that is in both does not.
+
+        Raises:
+            UsageError: the name is empty or holds a line break.
+            IndexBusyError: another process is writing.
+        """
+        _check_label_name(name)
+        verdicts = {**dict.fromkeys(yes, True), **dict.fromkeys(no, False)}
+        with self._catalogue.writer() as writer:
+            label = writer.labels().get(name) or writer.add_label(name)
+            writer.set_examples(
+                ExampleRow(label.id, digest, verdict) for digest, verdict in verdicts.items()
+            )
+
+    def unteach(self, name: str, digests: Iterable[bytes]) -> int:
+        """Take back what was said of some contents; gives how many judgements went.
+
+        Raises:
+            UsageError: there is no such label.
+            IndexBusyError: another process is writing.
+        """
+        with self._catalogue.writer() as writer:
+            label = _label(writer, name)
+            known = {row.digest for row in writer.examples(label)}
+            gone = known.intersection(digests)
+            writer.remove_examples(label, gone)
+        return len(gone)
+
+    def rename_label(self, old: str, new: str) -> None:
+        """Give a label another name.
+
+        Raises:
+            UsageError: there is no such label, or there is one of the new name, or it is no name.
+            IndexBusyError: another process is writing.
+        """
+        _check_label_name(new)
+        with self._catalogue.writer() as writer:
+            label = _label(writer, old)
+            if new in writer.labels() and new != old:
+                raise UsageError(f"there is a label {new!r} already: choose another name")
+            writer.set_label(LabelRow(label, new))
+
+    def forget_label(self, name: str) -> int:
+        """Forget a label with all its examples; gives how many they were.
+
+        Raises:
+            UsageError: there is no such label.
+            IndexBusyError: another process is writing.
+        """
+        with self._catalogue.writer() as writer:
+            label = _label(writer, name)
+            count = sum(1 for _ in writer.examples(label))
+            writer.remove_label(label)
+        return count
+
+    def labels(self) -> list[Label]:
+        """List the labels in the order of their names."""
+        with self._catalogue.snapshot() as snapshot:
+            counts = Counter((row.label, row.verdict) for row in snapshot.examples())
+            return [
+                Label(name, counts[row.id, True], counts[row.id, False])
+                for name, row in snapshot.labels().items()
+            ]
+
+    def examples(self, name: str) -> dict[bytes, bool]:
+        """Tell what was said: content digest → whether it shows the label's thing.
+
+        Raises:
+            UsageError: there is no such label.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            label = _label(snapshot, name)
+            return {row.digest: row.verdict for row in snapshot.examples(label)}
+
+    def photos_of(self, digests: Iterable[bytes]) -> list[IndexedPhoto]:
+        """Find the photos of some contents, in the order of their ids; copies are all given."""
+        with self._catalogue.snapshot() as snapshot:
+            return [_public(row, snapshot) for row in snapshot.of_digests(digests)]
+
     # --- searching -------------------------------------------------------------------------------
 
     def similar(
@@ -508,6 +608,29 @@ class ImageIndex:
                     vectors.append(block.vectors[slots])
         return np.concatenate(held), np.concatenate(vectors)
 
+    def vector_parts(self) -> Iterator[Chunk]:
+        """Go through all stored vectors of one committed state, a bounded part at a time."""
+        with self._catalogue.snapshot() as snapshot:
+            yield from stream(snapshot)
+
+    def details(self, ids: Sequence[int]) -> Vectors:
+        """Read stored details.
+
+        Args:
+            ids: of which photos.
+
+        Returns:
+            float32, shape = (len(ids), details), of unit length; of zeros for photos that have
+            none or are not in the index, and of no columns where the encoder gives none.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            place_of = {number: place for place, number in enumerate(ids)}
+            rows = list(snapshot.photos(place_of))
+            found = np.zeros((len(ids), snapshot.header().details), dtype=np.float32)
+            if found.size and rows:
+                found[[place_of[row.id] for row in rows]] = details_of(snapshot.details(rows))
+        return found
+
     def unreadable(self) -> Iterator[Problem]:
         """Go through the files that could not be read as photos when they were last looked at."""
         with self._catalogue.snapshot() as snapshot:
@@ -571,6 +694,19 @@ def _refresh_background(writer: Writer) -> None:
         writer.set_notes(
             {_BACKGROUND: background.to_text().encode(), _BACKGROUND_COUNT: str(count).encode()}
         )
+
+
+def _label(snapshot: Snapshot, name: str) -> int:
+    known = snapshot.labels()
+    if name not in known:
+        listed = ", ".join(known) or "none yet"
+        raise UsageError(f"there is no label {name!r} (there are: {listed}): teach it first")
+    return known[name].id
+
+
+def _check_label_name(name: str) -> None:
+    if not name.strip() or name != name.strip() or not name.isprintable():
+        raise UsageError(f"{name!r} is no name for a label: give one line of text")
 
 
 def _ids_below(folder: Path | str, snapshot: Snapshot) -> Ids:

@@ -56,6 +56,21 @@ class IndexedPhoto:
     metadata: PhotoMetadata | None = None
 
 
+@dataclass(frozen=True)
+class Label:
+    """Something that photos can show, and how much was said about it.
+
+    Attributes:
+        name: that a user gave it.
+        yes: how many contents show it.
+        no: how many do not.
+    """
+
+    name: str
+    yes: int
+    no: int
+
+
 @dataclass(frozen=True, eq=False)
 class Neighbours:
     """The nearest photos of some photos, a part of a self-join.
