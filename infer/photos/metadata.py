@@ -182,7 +182,7 @@ def _minutes(offset: str) -> int | None:
 
 def _camera(tags: Mapping[int, Any]) -> str | None:
     make, model = _text(tags.get(_MAKE)), _text(tags.get(_MODEL))
-    if model.lower().startswith(make.lower()):
+    if model.lower().startswith(make.lower().split(" ")[0]):  # "NIKON CORPORATION", "NIKON Z 6"
         make = ""
     return f"{make} {model}".strip() or None
 

@@ -237,12 +237,37 @@ def _open_heic(file: BinaryIO) -> OpenPhoto:
     options.DECODE_THREADS = 1  # every core has a photo of its own already
     # A phone's thumbnail has 320 × 240 pixels, fewer than a photo is decoded to.
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
+    content = file.read()
+    _check_item_names(content)
     try:
-        image = HeifImageFile(file)
+        image = HeifImageFile(io.BytesIO(content))
     except SyntaxError as error:
         raise OSError(_one_line(error)) from error
     # libheif turns it as `irot` and `imir` say; ISO 23008-12 gives EXIF no say in it.
     return OpenPhoto(image, orientation=1)
+
+
+def _check_item_names(content: bytes) -> None:
+    """Make sure that the names of a HEIC file's items are text, or pi-heif 1.4 ends the process.
+
+    Source: ISO/IEC 14496-12, ItemInfoBox and ItemInfoEntry.
+
+    Raises:
+        OSError: they are not.
+    """
+    for kind, start, end in boxes(content, 0, len(content)):
+        if kind != b"meta":
+            continue
+        for inner, first, last in boxes(content, start + 4, end):
+            if inner != b"iinf":
+                continue
+            entries = first + (6 if content[first] == 0 else 8)
+            for _, at, after in boxes(content, entries, last):
+                names = at + (10 if content[at] == 3 else 8)
+                try:
+                    content[names:after].decode()
+                except UnicodeDecodeError as error:
+                    raise OSError("the names of its items are no text") from error
 
 
 def _open_raw(file: BinaryIO, smallest: int) -> OpenPhoto:

@@ -69,7 +69,8 @@ def open_raw(content: bytes, smallest: int) -> RawPhoto:
     if preview is not None:
         own = preview.getexif().get(0x0112)
         already = turned > 4 and (preview.width > preview.height) != (sizes.width > sizes.height)
-        turned = own if isinstance(own, int) else 1 if already else turned
+        # LibRaw gives a preview without EXIF one of its own, which repeats what the file says.
+        turned = 1 if already else own if isinstance(own, int) else turned
     return RawPhoto(sizes.width, sizes.height, preview, turned, tags)
 
 
