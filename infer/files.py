@@ -6,6 +6,7 @@ folder synced. Whatever stops that leaves the file as it was or as it should be.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,18 +14,22 @@ from pathlib import Path
 
 from .errors import UsageError
 
+_number = itertools.count()
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Lend a path to write to; what was written there takes its place when the block ends well.
 
     Where the block or the disk fails, what was at ``path`` before is still there. The lent path
-    lies in the same folder, hidden, and has the same suffix.
+    lies in the same folder, hidden, and has the same suffixes.
 
     Raises:
         OSError: it could not be written, for want of space, permission or a folder.
     """
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    suffix = "".join(path.suffixes)[-32:]
+    # Of no more bytes than a name may have, and of no other thread's.
+    part = path.with_name(f".part-{os.getpid()}-{next(_number)}{suffix}")
     try:
         yield part
         publish(part, path)

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from ..infer.errors import UsageError
+from ..infer.files import replacing
 from .errors import RunError
 
 CONFIG, SPLIT, CLASSES = "config.json", "split.csv", "classes.json"
@@ -292,17 +293,12 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         RunError: it could not be written, for want of space or permission; what was at ``path``
             before is still there.
     """
-    part = path.with_name(f"part-{path.name}")  # the suffix stays: Keras goes by it
     try:
-        write(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with replacing(path) as part:
+            write(part)
     except (OSError, RuntimeError) as error:  # h5py wraps a full disk in a RuntimeError
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise RunError(f"cannot write {path}: {reason}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def remove_state(run: Run) -> None:

@@ -27,7 +27,7 @@ from ..errors import (
     IndexMissingError,
     UsageError,
 )
-from ..files import sync_folder
+from ..files import publish
 from . import rows
 from .migrate import migrate
 from .reader import Snapshot
@@ -107,8 +107,7 @@ class Catalogue:
             with writer_lock(folder):
                 if not (folder / CATALOGUE_FILE).exists():
                     fresh = new_file(folder / f"{CATALOGUE_FILE}.new", header)
-                    fresh.replace(folder / CATALOGUE_FILE)
-                    sync_folder(folder)
+                    publish(fresh, folder / CATALOGUE_FILE)
         except (OSError, sqlite3.Error) as error:
             raise UsageError(f"cannot make an index in {folder}: {error}") from error
         return cls(folder)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Codes, Vectors
-from ..files import publish
+from ..files import publish, sync_folder
 from . import rows
 from .rows import (
     BLOCK_SLOTS,
@@ -112,6 +112,8 @@ def merge_log(path: Path) -> None:
                 file.write(page)
         publish(merged, path)
         log.unlink()
+        # A log that comes back would be taken for that of the catalogue that is made next.
+        sync_folder(path.parent)
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
 
 

@@ -28,7 +28,7 @@ from ..errors import (
     IndexMissingError,
     UsageError,
 )
-from ..files import publish
+from ..files import publish, replacing
 from ..search.hnsw_refresh import follow, graph_files
 from .verify import Finding, verify
 
@@ -86,7 +86,8 @@ def _rebuild(folder: Path) -> Iterator[Finding]:
         path.with_name(f"{path.name}.new"), {**header, **zeros, "generation": generation + 1}
     )
     lost = _fill(fresh, found)
-    shutil.copyfile(path, folder / DAMAGED_FILE)
+    with replacing(folder / DAMAGED_FILE) as part:
+        shutil.copyfile(path, part)
     publish(fresh, path)
     return iter(
         [

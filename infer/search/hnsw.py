@@ -21,7 +21,7 @@ import numpy as np
 from ..arrays import Ids, Vectors
 from ..catalogue.reader import Snapshot
 from ..catalogue.rows import GraphRecord
-from ..files import sync_folder
+from ..files import publish
 from ..machine import available_cores
 from ..progress import Progress
 from . import exact as search
@@ -300,13 +300,10 @@ class Graph:
             size = temporary.stat().st_size
             if size != self._index.index_file_size():
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            with temporary.open("rb+") as written:
-                os.fsync(written.fileno())
             digest = file_digest(temporary)
-            temporary.replace(folder / file)
+            publish(temporary, folder / file)
         finally:
             temporary.unlink(missing_ok=True)
-        sync_folder(folder)
         return GraphRecord(file, digest, size, generation, self.count, self.ef_search, self.recall)
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import io
 import os
 import stat
-import tempfile
 import threading
 from pathlib import Path
 
 from ..encoder.embed import content_digest
 from ..errors import PhotoError
+from ..files import replacing
 from ..index.image_index import IndexedPhoto
 from ..machine import available_cores
 from ..photos.decode import load_thumbnail
@@ -88,15 +88,10 @@ class Thumbnails:
         """Write a thumbnail whole or not at all; a cache that cannot be written is no error."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.parent.mkdir(exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(jpeg)
-                Path(temporary).replace(path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            with replacing(path) as part:
+                part.write_bytes(jpeg)
+                part.chmod(0o600)
         except OSError:
             return
         with self._lock:
