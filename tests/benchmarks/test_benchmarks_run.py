@@ -21,6 +21,7 @@ TOY = {
     "duplicates_at_scale": ["20", "40"],
     "encoder_batches": ["--batches", "1", "--threads", "1", "--photos", "1", "--rounds", "1"],
     "first_answers": [str(PHOTOS)],
+    "formats": [str(PHOTOS), "--count", "1", "--formats", "jpg"],
     "index_scale": ["--photos", "2000"],
     "indexing": ["--photos", "1", "--rounds", "1"],
     "memory": ["--counts", "20", "70"],
