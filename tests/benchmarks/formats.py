@@ -3,16 +3,18 @@
     python tests/benchmarks/formats.py FOLDER [--count 24] [--work DIR] [--formats jpg heic ...]
 
 The photos are made of those in FOLDER, enlarged to 4000 × 3000 pixels with the noise of a sensor:
-their bytes a pixel are those of a phone's photos, their content is what it is. HEIC is a grid of
-512 × 512 tiles, as an iPhone writes it; DNG holds the camera's JPEG at full size. Both rates are of
-one run on the same files: `decode` is `load_photo` on every core, `index` the whole command with
-its start, so that it can never reach the first. Formats that are not read here are left out.
+their bytes a pixel are about those of a phone's photos, their content is what it is. HEIC is a grid
+of 512 × 512 tiles, as an iPhone writes it; DNG holds the camera's JPEG at full size. Both rates are
+of one run on the same files: `decode` is `load_photo` on every core, `index` the whole command with
+its start, so that it can never reach the first. The seconds of the CPU hold where other programs
+run beside it. Formats that are not read here are left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from camera_files import dng, encoded, exif
+from common import Spent, measured
+from imgsim_edge.infer import ImgsimError
 
 SIZE = (4000, 3000)
 NOISE = 4.0  # of 255, standard deviation: what keeps a 12-megapixel JPEG at some 3 MB
@@ -58,23 +62,29 @@ def make(folder: Path, sources: list[Path], count: int, suffix: str) -> None:
         (folder / f"{number}.{suffix}").write_bytes(written(Image.fromarray(pixels), suffix))
 
 
-def decode_rate(paths: list[Path]) -> float:
-    """Decode files on every core: photos a second."""
+def decode_all(paths: list[Path]) -> Spent:
+    """Decode files on every core."""
     from imgsim_edge.infer import load_photo
 
     load_photo(paths[0])  # loads the library
-    began = time.perf_counter()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with measured() as spent, ThreadPoolExecutor(available_cores()) as pool:
         list(pool.map(load_photo, paths))
-    return len(paths) / (time.perf_counter() - began)
+    return spent
 
 
-def index_rate(folder: Path, count: int, index: Path) -> tuple[float, str]:
-    """Index a folder with the command: photos a second, and what it said."""
+def index_all(folder: Path, index: Path) -> tuple[Spent, str]:
+    """Index a folder with the command: what it took, and what it said."""
     command = [sys.executable, "-c", PROGRAM, "index", str(folder), "--index", str(index)]
-    began = time.perf_counter()
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return count / (time.perf_counter() - began), (done.stdout + done.stderr).strip()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Spent(time.perf_counter() - began, cpu), (done.stdout + done.stderr).strip()
+
+
+def available_cores() -> int:
+    """Count the cores of this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main() -> None:
@@ -89,22 +99,32 @@ def main() -> None:
     sources = sources[:: max(1, len(sources) // options.count)]
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
-        print(f"photos a second{'MB a photo':>17}{'decode':>10}{'index':>10}{'share':>8}")
+        print("                     photos a second         CPU ms a photo")
+        print("        MB a photo   decode   index  share    decode   index  share")
         for suffix in options.formats:
             folder = work / suffix
             if not folder.is_dir():
                 make(folder, sources, options.count, suffix)
-            paths = sorted(folder.iterdir())
-            size = sum(path.stat().st_size for path in paths) / len(paths) / 1e6
+            paths = sorted(folder.iterdir())[: options.count]
+            count = len(paths)
+            size = sum(path.stat().st_size for path in paths) / count / 1e6
             try:
-                decode = decode_rate(paths)
-            except Exception as error:  # noqa: BLE001 - an older version does not read them all
-                print(f"{suffix:<15}{size:>17.1f}  not read: {str(error)[-60:]}")
+                decoding = decode_all(paths)
+            except ImgsimError as error:  # an older version does not read them all
+                print(f"{suffix:<8}{size:>10.1f}   not read: {str(error).split(': ', 1)[-1]}")
                 continue
             with tempfile.TemporaryDirectory() as index:
-                rate, said = index_rate(folder, len(paths), Path(index) / "index")
-            share = f"{rate / decode:>8.2f}" if f"{len(paths)} added" in said else f"  {said}"
-            print(f"{suffix:<15}{size:>17.1f}{decode:>10.1f}{rate:>10.1f}{share}", flush=True)
+                indexing, said = index_all(folder, Path(index) / "index")
+            if f"{count} added" not in said:
+                raise SystemExit(said)
+            print(
+                f"{suffix:<8}{size:>10.1f}"
+                f"{count / decoding.seconds:>9.1f}{count / indexing.seconds:>8.1f}"
+                f"{decoding.seconds / indexing.seconds:>7.2f}"
+                f"{decoding.cpu / count * 1000:>10.0f}{indexing.cpu / count * 1000:>8.0f}"
+                f"{decoding.cpu / indexing.cpu:>7.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
