@@ -232,7 +232,7 @@ def _measure(
         sizes = [(p.width * p.height, p.pixels) for p in pool.map(load_photo, paths[:BATCH])]
         pixels = cycle([pixels[None] for _, pixels in sizes])
         for index in indexes[1:]:
-            rates["decode"].append(rate(lambda path: load_photo(path.read_bytes())))
+            rates["decode"].append(rate(lambda path: load_photo(path.read_bytes(), name=path.name)))
             rates["encode"].append(rate(lambda _: encoder.encode(next(pixels))))
             rates["index"].append(len(paths) / _index(photos, index, model, threads))
     both = [1 / (1 / d + 1 / e) for d, e in zip(rates["decode"], rates["encode"], strict=True)]
