@@ -14,6 +14,7 @@ from typing import Any
 from ..duplicates.groups import Group
 from ..errors import PlanError
 from ..files import whole_file
+from ..index.results import IndexedPhoto
 
 FORMAT = 1  # of the file, in its first entry
 _KIND = "imgsim_edge_plan"
@@ -68,16 +69,23 @@ class Plan:
         return sum(file.size for group in self.groups for file in group.remove)
 
 
-def plan_of(groups: Sequence[Group]) -> Plan:
-    """Plan to keep what :func:`.duplicates.find_groups` proposed, and to let the copies go."""
+def plan_of(groups: Sequence[Group], *, include_look: bool = False) -> Plan:
+    """Plan to keep what :func:`.duplicates.groups.find_groups` proposed, and let the copies go.
+
+    Args:
+        groups: of copies.
+        include_look: let those go, too, that are not certain to be copies.
+    """
     planned = []
     for group in groups:
-        first, *others = (
-            PlannedFile(photo.path, photo.digest, photo.size)
-            for photo in (group.keep, *(copy.photo for copy in group.copies))
-        )
-        planned.append(PlannedGroup(first, tuple(others)))
+        going = [copy.photo for copy in group.copies if copy.certain or include_look]
+        if going:
+            planned.append(PlannedGroup(_planned(group.keep), tuple(map(_planned, going))))
     return Plan(tuple(planned))
+
+
+def _planned(photo: IndexedPhoto) -> PlannedFile:
+    return PlannedFile(photo.path, photo.digest, photo.size)
 
 
 def write_plan(plan: Plan, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -31,10 +32,20 @@ def duplicates_command(
         str,
         typer.Option(
             metavar="RULE",
-            help="Which photo to keep: names of largest, least-compressed, oldest, newest and "
-            "shortest-path, separated by commas.",
+            help="What decides first which photo stays: names of largest, least-compressed, "
+            "oldest, newest and shortest-path, separated by commas.",
         ),
-    ] = "largest",
+    ] = "",
+    include_look: Annotated[
+        bool,
+        typer.Option("--include-look", help="Plan for copies that are not certain, too."),
+    ] = False,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Leave out copies with less of their detail in common."
+        ),
+    ] = 0.0,
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what `apply` would do.")
     ] = None,
@@ -52,7 +63,8 @@ def duplicates_command(
     forms.check()
 
     from ..cleanup.plan import plan_of, write_plan
-    from ..duplicates.groups import find_groups, keep_rule
+    from ..duplicates.groups import find_groups
+    from ..duplicates.keep import keep_rule
     from ..index.image_index import ImageIndex
     from ..output import sections as answers
     from ..output import text as render
@@ -64,11 +76,12 @@ def duplicates_command(
             any_orientation=any_orientation,
             within=within,
             keep=rule,
+            min_score=min_score,
             progress=show,
         )
     groups = found.groups
     say_some([f"passed over {one.path}: {one.reason}" for one in found.passed_over])
-    planned = plan_of(groups)
+    planned = plan_of(groups, include_look=include_look)
     if plan:
         write_plan(planned, plan)
     give(
@@ -80,14 +93,19 @@ def duplicates_command(
             render.group_as_record(n, group) for n, group in enumerate(groups, start=1)
         ),
         rows=lambda: render.groups_as_rows(groups),
-        paths=lambda: [copy.photo.path for group in groups for copy in group.copies],
+        paths=lambda: [file.path for group in planned.groups for file in group.remove],
     )
     if not groups:
         say("no duplicates")
         return
     next_step = (
-        f"do it with `imgsim-edge apply {plan}`" if plan else "write a plan with --plan FILE"
+        f"do it with `imgsim-edge apply {shlex.quote(str(plan))} --trash`"
+        if plan
+        else "write a plan with --plan FILE"
     )
+    doubtful = sum(not copy.certain for group in groups for copy in group.copies)
+    if doubtful and not include_look:
+        say(f"{_count(doubtful, 'photo')} to look at first: --include-look plans for them, too")
     say(
         f"{_count(len(groups), 'group')}, {_count(planned.files, 'photo')} could go "
         f"({render.size(planned.bytes)}); nothing was changed: {next_step}"

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ..arrays import Pixels, Vectors
 from ..machine import available_cores
 
-SIDE = 64  # pixels, both sides of a thumbprint
+SIDE = 64  # pixels, both sides of a luminance_thumbnail
 SAME_PHOTO = 0.75  # agreement from which on two pictures show the same photo (measured: README)
 # How the second picture of a pair has to be turned to lie on the first; the order of turned().
 TURNS = (
@@ -58,7 +58,7 @@ _AT_ONCE = 128  # pairs that are refined together, some 30 MB
 # Matrices are multiplied in stacks of small ones: from 2¹⁸ multiplications on, OpenBLAS would share
 # each among threads, which takes longer than the product itself.
 
-Thumbprints = NDArray[np.uint8]
+Thumbnails = NDArray[np.uint8]
 Pairs = NDArray[np.int64]
 
 
@@ -70,13 +70,19 @@ class Agreement:
         value: float32, shape = (pairs,), in [−1, 1]: the correlation of detail that all but
             ``_MAY_DISAGREE`` of the blocks reach; ``SAME_PHOTO`` or more is the same photo.
         turn: uint8, shape = (pairs,): index into ``TURNS``.
+        in_second: bool, shape = (pairs,): the first picture was found in the second, turned one,
+            and not the second in the first.
+        place: float32, shape = (pairs, 4): where, as x, width, y, height in shares of the side;
+            it may reach beyond.
     """
 
     value: Vectors
     turn: NDArray[np.uint8]
+    in_second: NDArray[np.bool_]
+    place: Vectors
 
 
-def thumbprint(pixels: Pixels) -> Thumbprints:
+def luminance_thumbnail(pixels: Pixels) -> Thumbnails:
     """Reduce a photo to what :func:`agreement` compares, its luminance (ITU-R BT.601).
 
     Args:
@@ -90,7 +96,7 @@ def thumbprint(pixels: Pixels) -> Thumbprints:
 
 
 def agreement(
-    thumbprints: Thumbprints,
+    thumbnails: Thumbnails,
     pairs: Pairs,
     *,
     any_orientation: bool = False,
@@ -99,8 +105,8 @@ def agreement(
     """Compare pairs of pictures, on all cores.
 
     Args:
-        thumbprints: uint8, shape = (n, SIDE, SIDE).
-        pairs: int64, shape = (m, 2), positions among the thumbprints.
+        thumbnails: uint8, shape = (n, SIDE, SIDE).
+        pairs: int64, shape = (m, 2), positions among the thumbnails.
         any_orientation: try the second picture rotated and mirrored, too.
         progress: called time and again with the number of pairs that are done.
     """
@@ -116,7 +122,7 @@ def agreement(
     with ThreadPoolExecutor(available_cores(), thread_name_prefix="compare") as pool:
         try:
             done = 0
-            look = partial(_look, thumbprints, pairs, any_orientation)
+            look = partial(_look, thumbnails, pairs, any_orientation)
             for part, found in zip(parts, pool.map(look, parts), strict=True):
                 sought.put(part, found)
                 done += len(part)
@@ -125,16 +131,16 @@ def agreement(
             best = sought.take(row)
             worth = np.flatnonzero(best.score >= _WORTH_REFINING)
             lots = [worth[n : n + _AT_ONCE] for n in range(0, len(worth), _AT_ONCE)]
-            refine = partial(_refine, thumbprints, pairs, row >= count, best)
+            refine = partial(_refine, thumbnails, pairs, row >= count, best)
             done = count - len(worth)
-            for lot, reached in zip(lots, pool.map(refine, lots), strict=True):
-                value[lot] = reached
+            for lot, (reached, places) in zip(lots, pool.map(refine, lots), strict=True):
+                value[lot], best.place[lot] = reached, places
                 done += len(lot)
                 progress(count // 2 + done // 2)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     progress(count)
-    return Agreement(value, best.turn)
+    return Agreement(value, best.turn, row >= count, best.place)
 
 
 def turned(picture: Vectors, turn: int) -> Vectors:
@@ -176,12 +182,12 @@ class _Sought:
 
 
 def _look(
-    thumbprints: Thumbprints, pairs: Pairs, any_orientation: bool, rows: NDArray[np.int64]
+    thumbnails: Thumbnails, pairs: Pairs, any_orientation: bool, rows: NDArray[np.int64]
 ) -> _Sought:
     """Find the best window of one picture for the whole of another.
 
     Args:
-        thumbprints: of all.
+        thumbnails: of all.
         pairs: shape = (m, 2).
         any_orientation: try the second picture of each pair turned, too.
         rows: n looks for the second picture of pair n in the first, m + n for the first in the
@@ -192,8 +198,8 @@ def _look(
     windowed, inner = pairs[pair, side], pairs[pair, 1 - side]
     starts = np.flatnonzero(np.diff(windowed, prepend=-1))
     for part in np.split(np.arange(len(rows)), starts[1:]):
-        windows, lengths = _windows_of(thumbprints[windowed[part[0]]])
-        pictures = shrunk(thumbprints[inner[part]].astype(np.float32), _WINDOW)
+        windows, lengths = _windows_of(thumbnails[windowed[part[0]]])
+        pictures = shrunk(thumbnails[inner[part]].astype(np.float32), _WINDOW)
         for second in (0, 1):
             mine = part[side[part] == second]
             if not len(mine):
@@ -210,11 +216,11 @@ def _look(
                 changed, place = mine[better], _place(window[better])
                 found.score[changed], found.turn[changed] = score[better], turn
                 # A window of the second picture was found in its own frame: it turns with it.
-                found.place[changed] = _turned_places(place, turn) if second else place
+                found.place[changed] = turned_places(place, turn) if second else place
     return found
 
 
-def _turned_places(places: Vectors, turn: int) -> Vectors:
+def turned_places(places: Vectors, turn: int) -> Vectors:
     """Move windows as :func:`turned` moves the pixels of the picture that they lie in."""
     x, width, y, height = places.T
     if turn >= 4:
@@ -240,7 +246,7 @@ def _windows() -> tuple[Vectors, Vectors]:
     return np.array(places, dtype=np.float32), weights
 
 
-def _windows_of(picture: Thumbprints) -> tuple[Vectors, Vectors]:
+def _windows_of(picture: Thumbnails) -> tuple[Vectors, Vectors]:
     """Cut all windows out of a picture.
 
     Returns:
@@ -299,29 +305,32 @@ def normed(rows: Vectors) -> Vectors:
 
 
 def _refine(
-    thumbprints: Thumbprints,
+    thumbnails: Thumbnails,
     pairs: Pairs,
     in_second: NDArray[np.bool_],
     best: _Sought,
     rows: NDArray[np.int64],
-) -> Vectors:
-    """Lay the pictures of some pairs exactly over each other and tell how well they agree."""
-    one = thumbprints[pairs[rows, 0]].astype(np.float32)
-    other = thumbprints[pairs[rows, 1]].astype(np.float32)
+) -> tuple[Vectors, Vectors]:
+    """Lay the pictures of some pairs exactly over each other; tell how well they agree, and where.
+
+    Returns:
+        the agreement, shape = (n,), and the places, shape = (n, 4).
+    """
+    one = thumbnails[pairs[rows, 0]].astype(np.float32)
+    other = thumbnails[pairs[rows, 1]].astype(np.float32)
     for number, turn in enumerate(best.turn[rows]):
         other[number] = turned(other[number], int(turn))
     swap = in_second[rows, None, None]
     whole, inner = np.where(swap, other, one), np.where(swap, one, other)
     value = np.full(len(rows), -1.0, dtype=np.float32)
-    found, left = best.place[rows], np.arange(len(rows))
+    places, left = best.place[rows], np.arange(len(rows))
     for side, steps, enough in _STAGES:
-        found = _refined(whole[left], inner[left], found, side, steps)
-        value[left] = _agreement_at(whole[left], inner[left], found, side)
-        going_on = value[left] >= enough
-        found, left = found[going_on], left[going_on]
+        places[left] = _refined(whole[left], inner[left], places[left], side, steps)
+        value[left] = _agreement_at(whole[left], inner[left], places[left], side)
+        left = left[value[left] >= enough]
         if not len(left):
             break
-    return value
+    return value, places
 
 
 def _refined(whole: Vectors, inner: Vectors, places: Vectors, side: int, steps: int) -> Vectors:

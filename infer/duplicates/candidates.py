@@ -1,6 +1,6 @@
-"""Which pairs of photos are worth comparing: near in the index, or near in light and shade.
+"""Which pairs of photos are worth comparing: near in the index, or near in luminance.
 
-The index brings crops and frames together, whatever has moved in the picture. Light and shade, in
+The index brings crops and frames together, whatever has moved in the picture. Luminance, in
 8 × 8 cells, bring together what an encoder may take for different: grey, dark and tiny copies.
 """
 
@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..index.image_index import ImageIndex
-from .align import TURNS, Pairs, Thumbprints, normed, shrunk, turned
+from .align import TURNS, Pairs, Thumbnails, normed, shrunk, turned
 
 NEAR_IN_INDEX = 16  # nearest others of a photo that are candidates
-NEAR_IN_LIGHT = 8  # likewise, in light and shade
+NEAR_IN_LUMINANCE = 8  # likewise, in luminance
 NEAR_WHEN_TURNED = 2  # likewise, in each of the seven other orientations
-_CELLS = 8  # both sides of a picture reduced to light and shade
+_CELLS = 8  # both sides of a picture reduced to luminance
 _AT_ONCE = 4096  # pictures that are reduced together
 _SCORES_AT_ONCE = 1 << 24  # 64 MB
 
@@ -46,13 +46,13 @@ def near_in_index(
     return _pairs(keys, count)
 
 
-def near_in_light(
-    thumbprints: Thumbprints, readable: NDArray[np.bool_], *, any_orientation: bool = False
+def near_in_luminance(
+    thumbnails: Thumbnails, readable: NDArray[np.bool_], *, any_orientation: bool = False
 ) -> Pairs:
-    """List pairs of pictures that are alike in light and shade, by comparing all, part by part.
+    """List pairs of pictures that are alike in luminance, by comparing all, part by part.
 
     Args:
-        thumbprints: uint8, shape = (n, SIDE, SIDE).
+        thumbnails: uint8, shape = (n, SIDE, SIDE).
         readable: bool, shape = (n,): which to look at.
         any_orientation: look for rotated and mirrored pictures, too.
 
@@ -62,13 +62,13 @@ def near_in_light(
     number = np.flatnonzero(readable)
     cells = np.empty((len(number), _CELLS, _CELLS), dtype=np.float32)
     for first in range(0, len(number), _AT_ONCE):
-        part = thumbprints[number[first : first + _AT_ONCE]].astype(np.float32)
+        part = thumbnails[number[first : first + _AT_ONCE]].astype(np.float32)
         cells[first : first + len(part)] = shrunk(part, _CELLS)
     vectors = normed(cells.reshape(len(number), _CELLS * _CELLS))
     keys = []
     step = max(1, _SCORES_AT_ONCE // max(len(number), 1))
     for turn in range(len(TURNS) if any_orientation else 1):
-        k = min(NEAR_WHEN_TURNED if turn else NEAR_IN_LIGHT, len(number) - 1)
+        k = min(NEAR_WHEN_TURNED if turn else NEAR_IN_LUMINANCE, len(number) - 1)
         for first in range(0, len(number) if k > 0 else 0, step):
             queries = turned(cells[first : first + step], turn)
             scores = normed(queries.reshape(len(queries), -1)) @ vectors.T

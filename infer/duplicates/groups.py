@@ -1,17 +1,19 @@
 """Groups of photos that are copies of one another, and which of them to keep.
 
-What makes them :mod:`.candidates` is likeness; what decides is whether the pictures lie over each
-other (:mod:`.registration`). Every photo of a group was compared with the one that is to be kept.
+What makes them :mod:`.candidates` is likeness; :mod:`.compare` lays them over each other, and
+:mod:`.judge` says what the difference means. Every photo of a group was compared with the one that
+is to be kept.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,41 +23,38 @@ from numpy.typing import NDArray
 from ..errors import PhotoError, Problem, UsageError
 from ..index.image_index import ImageIndex, IndexedPhoto
 from ..machine import available_cores
-from ..photos.decode import load_photo
 from ..progress import Progress
-from .align import BACK, SAME_PHOTO, SIDE, TURNS, Pairs, Thumbprints, agreement, thumbprint
-from .candidates import near_in_index, near_in_light
+from .align import BACK, SIDE, TURNS, Thumbnails
+from .candidates import near_in_index, near_in_luminance
+from .compare import VIEWS, Compared, Comparison, Source, Views, views_of
+from .frames import Box
+from .judge import Verdict, verdict
+from .keep import preferred
 
 Key = TypeVar("Key", int, bytes)
 
 _DECODED_AT_ONCE = 256  # photos between two calls of progress
 
-# What may speak for keeping a photo: the smallest value wins.
-CRITERIA: dict[str, Callable[[IndexedPhoto], float]] = {
-    "largest": lambda photo: -photo.width * photo.height,
-    "least-compressed": lambda photo: -photo.size / max(photo.width * photo.height, 1),
-    "oldest": lambda photo: photo.mtime_ns,
-    "newest": lambda photo: -photo.mtime_ns,
-    "shortest-path": lambda photo: len(os.fsencode(photo.path)),
-}
-KEEP = ("largest", "least-compressed", "oldest", "shortest-path")
-
 
 @dataclass(frozen=True)
 class Copy:
-    """A photo that can go, since another shows the same.
+    """A photo that shows the same as another, which is kept.
 
     Attributes:
         photo: as the index knows it.
         exact: its file has the same bytes as the one that is kept.
-        agreement: of its picture with the kept one, in [``SAME_PHOTO``, 1]; 1 where exact.
+        certain: it is a copy without doubt; otherwise someone has to look at it first.
+        score: share of the detail that both have in common, in [0, 1]; 1 where exact.
         turn: how it has to be turned to lie on the kept one (``""``, ``"mirrored"``, …).
+        reason: what it is to the kept one, in words.
     """
 
     photo: IndexedPhoto
     exact: bool
-    agreement: float
+    certain: bool
+    score: float
     turn: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,12 @@ class Group:
     Attributes:
         keep: the one that is proposed to be kept.
         copies: the others, at least one, in the order of their paths.
+        why: it is this one that is kept, in words.
     """
 
     keep: IndexedPhoto
     copies: tuple[Copy, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,43 +85,36 @@ class Duplicates:
     passed_over: list[Problem]
 
 
-def keep_rule(names: str) -> tuple[str, ...]:
-    """Read a rule such as ``"oldest,largest"``; what it leaves open, :data:`KEEP` decides.
-
-    Raises:
-        UsageError: a name is unknown.
-    """
-    wanted = [name.strip() for name in names.split(",")]
-    for name in wanted:
-        if name not in CRITERIA:
-            raise UsageError(f"no such rule: {name!r} (there are: {', '.join(CRITERIA)})")
-    return tuple(dict.fromkeys([*wanted, *KEEP]))
-
-
 def find_groups(
     index: ImageIndex,
     *,
     any_orientation: bool = False,
     within: Path | str | None = None,
-    keep: Sequence[str] = KEEP,
+    keep: Sequence[str] = (),
+    min_score: float = 0.0,
     progress: Progress | None = None,
 ) -> Duplicates:
     """Find the copies among the photos of an index. No file is changed.
 
     Memory grows with the number of photos, never with its square; the reduced pictures that are
-    compared lie in a temporary file of 4 kB a photo.
+    compared lie in a temporary file of 8 kB a photo.
 
     Args:
         index: of the photos, whose files are read again.
         any_orientation: find rotated and mirrored copies, too.
         within: only photos below this folder.
-        keep: names of :data:`CRITERIA`; the first that tells two photos apart decides.
+        keep: names of :data:`.keep.CRITERIA` that go before what decides without them.
+        min_score: copies below it are left out, in [0, 1].
         progress: called with (steps done, steps to do), a step being a photo or a pair.
 
     Raises:
+        UsageError: no photo of the index lies below ``within``.
         IndexDamagedError: the catalogue is damaged.
     """
-    contents = _contents(index.photos(within=within))
+    photos = list(index.photos(within=within))
+    if within is not None and not photos:
+        raise UsageError(f"no photo below {within} is in the index")
+    contents = _contents(photos)
     content_of = {photo.id: n for n, photos in enumerate(contents) for photo in photos}
     near = near_in_index(index, content_of, within)
     passed_over: dict[Path, str] = {}
@@ -129,21 +123,25 @@ def find_groups(
         if progress:
             progress(photos + pairs, len(contents) + of_pairs)
 
-    with _room_for(len(contents)) as thumbprints:
-        readable = np.zeros(len(contents), dtype=bool)
-        for done in _fill(thumbprints, readable, contents, passed_over):
+    with _room_for(len(contents)) as thumbnails:
+        readable = np.zeros(len(thumbnails), dtype=bool)
+        boxes: list[Box | None] = [None] * len(contents)
+        for done in _fill(thumbnails, readable, boxes, contents, passed_over):
             tell(done)
-        alike = near_in_light(thumbprints, readable, any_orientation=any_orientation)
-        pairs = np.unique(np.concatenate([near, alike]), axis=0)
+        sources = [Source(part[0].path, (part[0].width, part[0].height)) for part in contents]
+        comparison = Comparison(thumbnails, boxes, sources, any_orientation)
+        alike = near_in_luminance(thumbnails, readable, any_orientation=any_orientation)
+        pairs = np.concatenate([comparison.main_views(near), alike])
+        pairs = np.unique(pairs[pairs[:, 0] // VIEWS != pairs[:, 1] // VIEWS], axis=0)
         pairs = pairs[readable[pairs].all(axis=1)]
-        comparison = _Comparison(thumbprints, any_orientation)
-        comparison.run(pairs, lambda done: tell(len(contents), done, len(pairs)))
+        comparison.run(pairs, partial(tell, len(contents)))
+        judge = _Judge(contents, content_of, comparison, min_score)
         components = [
             present
-            for component in _components(comparison.same, contents)
+            for component in _components(judge.same(), contents)
             if len(present := _present(component, passed_over)) > 1
         ]
-        groups = _groups(components, content_of, comparison, keep, index.not_duplicates())
+        groups = _groups(components, judge, keep, index.not_duplicates())
     groups.sort(key=lambda group: os.fsencode(group.keep.path))
     return Duplicates(groups, [Problem(path, passed_over[path]) for path in sorted(passed_over)])
 
@@ -163,17 +161,18 @@ def _contents(photos: Iterable[IndexedPhoto]) -> list[list[IndexedPhoto]]:
 
 
 @contextmanager
-def _room_for(count: int) -> Iterator[Thumbprints]:
-    """Lend an array of black thumbprints, shape = (count, SIDE, SIDE), that lies on the disk."""
+def _room_for(count: int) -> Iterator[Thumbnails]:
+    """Lend an array for the views of ``count`` contents, all black, that lies on the disk."""
     with tempfile.TemporaryFile(prefix="imgsim-edge-") as file:
-        shape = (max(count, 1), SIDE, SIDE)
+        shape = (max(count, 1) * VIEWS, SIDE, SIDE)
         file.truncate(shape[0] * SIDE * SIDE)
         yield np.memmap(file, np.uint8, "r+", shape=shape)
 
 
 def _fill(
-    thumbprints: Thumbprints,
+    thumbnails: Thumbnails,
     readable: NDArray[np.bool_],
+    boxes: list[Box | None],
     contents: list[list[IndexedPhoto]],
     passed_over: dict[Path, str],
 ) -> Iterator[int]:
@@ -181,23 +180,29 @@ def _fill(
     with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
         for first in range(0, len(contents), _DECODED_AT_ONCE):
             part = contents[first : first + _DECODED_AT_ONCE]
-            for n, (picture, problems) in enumerate(pool.map(_decoded, part), start=first):
+            for n, (views, problems) in enumerate(pool.map(_decoded, part), start=first):
                 passed_over.update(problems)
-                if picture is not None:
-                    thumbprints[n], readable[n] = picture, True
+                if views is not None:
+                    place = n * VIEWS
+                    thumbnails[place : place + VIEWS] = views.thumbnails
+                    boxes[n] = views.box
+                    readable[place], readable[place + 1] = True, views.box is not None
             yield first + len(part)
 
 
-def _decoded(photos: list[IndexedPhoto]) -> tuple[Thumbprints | None, dict[Path, str]]:
-    """Decode the first that can be of several photos with the same bytes."""
+def _decoded(photos: list[IndexedPhoto]) -> tuple[Views | None, dict[Path, str]]:
+    """Decode the first that can be of several photos with the same bytes; it becomes the first."""
     problems: dict[Path, str] = {}
-    for photo in photos:
+    for n, photo in enumerate(photos):
         reason = _problem(photo)
         if reason is None:
             try:
-                return thumbprint(load_photo(photo.path, SIDE).pixels), problems
+                views = views_of(photo.path)
             except PhotoError as error:
                 reason = error.reason
+            else:
+                photos.insert(0, photos.pop(n))
+                return views, problems
         problems[photo.path] = reason
     return None, problems
 
@@ -213,26 +218,70 @@ def _problem(photo: IndexedPhoto) -> str | None:
     return None
 
 
-class _Comparison:
-    """Compares pairs of contents, and remembers which show the same photo.
+class _Judge:
+    """Knows what photos are to one another."""
 
-    ``same`` maps such a pair, the lower number first, to how well they agree and how the second has
-    to be turned to lie on the first (an index into ``TURNS``).
-    """
+    def __init__(
+        self,
+        contents: list[list[IndexedPhoto]],
+        content_of: dict[int, int],
+        comparison: Comparison,
+        min_score: float,
+    ) -> None:
+        self._contents = contents
+        self._content_of = content_of
+        self._comparison = comparison
+        self._min_score = min_score
 
-    def __init__(self, thumbprints: Thumbprints, any_orientation: bool) -> None:
-        self.same: dict[tuple[int, int], tuple[float, int]] = {}
-        self._thumbprints = thumbprints
-        self._any_orientation = any_orientation
+    def same(self) -> list[tuple[int, int]]:
+        """List the pairs of contents that show the same."""
+        return [
+            pair
+            for pair in self._comparison.known
+            if self._verdict(*(self._contents[content][0] for content in pair))
+        ]
 
-    def run(self, pairs: Pairs, progress: Callable[[int], None] = lambda done: None) -> None:
-        """Compare pairs, and tell time and again how many are done."""
-        found = agreement(
-            self._thumbprints, pairs, any_orientation=self._any_orientation, progress=progress
-        )
-        for row in np.flatnonzero(found.value >= SAME_PHOTO).tolist():
-            one, other = pairs[row].tolist()
-            self.same[one, other] = float(found.value[row]), int(found.turn[row])
+    def compare(self, pairs: Iterable[tuple[IndexedPhoto, IndexedPhoto]]) -> None:
+        """Compare those pairs of photos that have not been."""
+        keys = {_ordered(*(self._content_of[photo.id] for photo in pair)) for pair in pairs}
+        unknown = sorted(k for k in keys if k[0] != k[1] and k not in self._comparison.known)
+        contents = np.array(unknown, dtype=np.int64).reshape(-1, 2)
+        self._comparison.run(self._comparison.main_views(contents))
+
+    def prefers(
+        self, one: IndexedPhoto, other: IndexedPhoto, rule: Sequence[str]
+    ) -> tuple[bool, str]:
+        """Tell whether the first of two copies is rather kept, and why."""
+        swapped = self._content_of[one.id] > self._content_of[other.id]
+        first, second = (other, one) if swapped else (one, other)
+        stays, why = preferred(first, second, self._known(one, other), rule)
+        return stays != swapped, why
+
+    def copy(self, photo: IndexedPhoto, kept: IndexedPhoto) -> Copy | None:
+        """Say what a photo is to the one that is kept; None where it shows something else."""
+        mine, other = self._content_of[photo.id], self._content_of[kept.id]
+        if mine == other:
+            return Copy(photo, True, True, 1.0, "", "same bytes")
+        known, found = self._known(kept, photo), self._verdict(kept, photo)
+        if known is None or found is None:
+            return None
+        turn = TURNS[self._turn(known, other < mine)]
+        return Copy(photo, False, found.certain, found.score, turn, found.reason)
+
+    def _known(self, one: IndexedPhoto, other: IndexedPhoto) -> Compared | None:
+        pair = _ordered(self._content_of[one.id], self._content_of[other.id])
+        return self._comparison.known.get(pair)
+
+    def _turn(self, known: Compared, kept_is_first: bool) -> int:
+        return known.turn if kept_is_first else BACK[known.turn]
+
+    def _verdict(self, kept: IndexedPhoto, copy: IndexedPhoto) -> Verdict | None:
+        known = self._known(kept, copy)
+        if known is None:
+            return None
+        is_first = self._content_of[kept.id] < self._content_of[copy.id]
+        found = verdict(kept, copy, known, is_first, self._turn(known, is_first))
+        return found if found and found.score >= self._min_score else None
 
 
 # --- what becomes of them -------------------------------------------------------------------------
@@ -274,26 +323,17 @@ def _present(photos: list[IndexedPhoto], passed_over: dict[Path, str]) -> list[I
 
 def _groups(
     components: list[list[IndexedPhoto]],
-    content_of: dict[int, int],
-    comparison: _Comparison,
-    keep: Sequence[str],
-    distinct: Collection[tuple[bytes, bytes]],
+    judge: _Judge,
+    rule: Sequence[str],
+    apart: Collection[tuple[bytes, bytes]],
 ) -> list[Group]:
     """Pick the photo to keep, and with it all that show the same; go on with those left."""
-
-    def rank(photo: IndexedPhoto) -> tuple[object, ...]:
-        return (*(CRITERIA[name](photo) for name in keep), os.fsencode(photo.path))
-
     groups = []
     while components:
-        kept = [min(photos, key=rank) for photos in components]
-        pairs = {
-            _ordered(content_of[best.id], content_of[photo.id])
-            for best, photos in zip(kept, components, strict=True)
-            for photo in photos
-        }
-        unknown = sorted(p for p in pairs if p[0] != p[1] and p not in comparison.same)
-        comparison.run(np.array(unknown, dtype=np.int64).reshape(-1, 2))
+        kept = [_best(photos, judge, rule) for photos in components]
+        judge.compare(
+            (best, photo) for best, photos in zip(kept, components, strict=True) for photo in photos
+        )
         rest = []
         for best, photos in zip(kept, components, strict=True):
             copies: list[Copy] = []
@@ -301,31 +341,36 @@ def _groups(
             for photo in photos:
                 if photo is best:
                     continue
-                copy = _copy(photo, best, content_of, comparison)
+                copy = judge.copy(photo, best)
                 together = [best, *(c.photo for c in copies)]
-                if copy and not any(_ordered(photo.digest, p.digest) in distinct for p in together):
+                if copy and not any(_ordered(photo.digest, p.digest) in apart for p in together):
                     copies.append(copy)
                 else:
                     others.append(photo)
             if copies:
-                groups.append(Group(best, tuple(copies)))
+                reasons = (judge.prefers(best, copy.photo, rule) for copy in copies)
+                why = dict.fromkeys(why for stays, why in reasons if stays)
+                groups.append(Group(best, tuple(copies), ", ".join(why)))
             if len(others) > 1:
                 rest.append(others)
         components = rest
     return groups
 
 
-def _copy(
-    photo: IndexedPhoto, best: IndexedPhoto, content_of: dict[int, int], comparison: _Comparison
-) -> Copy | None:
-    mine, kept = content_of[photo.id], content_of[best.id]
-    if mine == kept:
-        return Copy(photo, True, 1.0, "")
-    known = comparison.same.get(_ordered(mine, kept))
-    if known is None:
-        return None
-    value, turn = known
-    return Copy(photo, False, value, TURNS[turn if kept < mine else BACK[turn]])
+def _best(photos: list[IndexedPhoto], judge: _Judge, rule: Sequence[str]) -> IndexedPhoto:
+    """Let the photos stand against one another: the one that is preferred most often stays."""
+    by_bytes: dict[bytes, IndexedPhoto] = {}
+    for photo in photos:  # of exact copies only the best one stands
+        rival = by_bytes.setdefault(photo.digest, photo)
+        if rival is not photo and judge.prefers(photo, rival, rule)[0]:
+            by_bytes[photo.digest] = photo
+    photos = list(by_bytes.values())
+    wins = dict.fromkeys(range(len(photos)), 0)
+    for one in range(len(photos)):
+        for other in range(one):
+            stays, _ = judge.prefers(photos[one], photos[other], rule)
+            wins[one if stays else other] += 1
+    return photos[max(wins, key=lambda n: (wins[n], -n))]
 
 
 def _ordered(one: Key, other: Key) -> tuple[Key, Key]:

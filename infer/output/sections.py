@@ -65,7 +65,7 @@ def of_group(number: int, group: Group) -> Section:
 
 def relation(copy: Copy) -> str:
     """Say what a copy is to the photo that is kept."""
-    return "same bytes" if copy.exact else copy.turn or "same photo"
+    return copy.reason
 
 
 def _facts(photo: IndexedPhoto) -> str:

@@ -64,13 +64,17 @@ def groups_as_text(groups: Sequence[Group]) -> str:
     """Lay out groups, the photo to keep first and its copies below it."""
     parts = []
     for number, group in enumerate(groups, start=1):
-        rows = [("keep", group.keep), *((relation(copy), copy.photo) for copy in group.copies)]
-        wide = max(len(word) for word, _ in rows)
+        rows = [("keep", "", group.keep)]
+        rows += [
+            ("certain" if copy.certain else "look", f"{copy.score:.3f}", copy.photo)
+            for copy in group.copies
+        ]
+        said = [f"kept: {group.why}" if group.why else "", *map(relation, group.copies)]
         parts.append(f"group {number}")
         parts += [
-            f"  {word:<{wide}}  {photo.width:>5} × {photo.height:<5}  {size(photo.size):>9}"
-            f"  {shell_path(photo.path)}"
-            for word, photo in rows
+            f"  {word:<7}  {score:<5}  {photo.width:>5} × {photo.height:<5}  {size(photo.size):>9}"
+            f"  {shell_path(photo.path)}  {f'({why})' if why else ''}".rstrip()
+            for (word, score, photo), why in zip(rows, said, strict=True)
         ]
     return "\n".join(parts)
 
@@ -80,25 +84,31 @@ def group_as_record(number: int, group: Group) -> dict[str, Any]:
     copies = [
         {
             **_photo_record(copy.photo),
+            "certain": copy.certain,
+            "reason": copy.reason,
             "exact": copy.exact,
-            "agreement": round(copy.agreement, 3),
+            "score": round(copy.score, 3),
             "turn": copy.turn,
         }
         for copy in group.copies
     ]
-    return {"group": number, "keep": _photo_record(group.keep), "copies": copies}
+    return {"group": number, "keep": _photo_record(group.keep), "why": group.why, "copies": copies}
 
 
 def groups_as_rows(groups: Sequence[Group]) -> Iterator[dict[str, Any]]:
     """Give each photo of each group as a record, as it fits into a table."""
     for number, group in enumerate(groups, start=1):
-        rows = [("keep", 1.0, group.keep)]
-        rows += [(relation(copy), copy.agreement, copy.photo) for copy in group.copies]
-        for word, agreement, photo in rows:
+        rows = [("keep", group.why, 1.0, group.keep)]
+        rows += [
+            ("certain" if copy.certain else "look", copy.reason, copy.score, copy.photo)
+            for copy in group.copies
+        ]
+        for word, reason, score, photo in rows:
             yield {
                 "group": number,
                 "is": word,
-                "agreement": round(agreement, 3),
+                "reason": reason,
+                "score": round(score, 3),
                 **_photo_record(photo),
             }
 

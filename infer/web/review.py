@@ -164,9 +164,9 @@ class Review:
             stay = [c.photo for c in group.candidates if c.stays]
             go = [c for c in group.candidates if not c.stays]
             if go and not group.is_distinct:
-                copies = (c.copy or Copy(c.photo, False, 1.0, "") for c in go)
+                copies = (c.copy or Copy(c.photo, False, True, 1.0, "", "") for c in go)
                 groups.append(Group(stay[0], tuple(copies)))
-        return plan_of(groups)
+        return plan_of(groups, include_look=True)  # someone has looked
 
     def _search(self, within: Path | None, any_orientation: bool) -> None:
         def progress(done: int, total: int) -> None:
@@ -193,4 +193,6 @@ class Review:
 
 def _reviewed(group: Group) -> Reviewed:
     kept = Candidate(group.keep, None, True)
-    return Reviewed((kept, *(Candidate(copy.photo, copy, False) for copy in group.copies)))
+    return Reviewed(
+        (kept, *(Candidate(copy.photo, copy, not copy.certain) for copy in group.copies))
+    )

@@ -94,7 +94,9 @@ def _candidate(candidate: Candidate) -> dict[str, object]:
         "bytes": photo.size,
         "stays": candidate.stays,
         "exact": copy.exact if copy else None,
-        "agreement": round(copy.agreement, 3) if copy else None,
+        "certain": copy.certain if copy else None,
+        "reason": copy.reason if copy else None,
+        "score": round(copy.score, 3) if copy else None,
         "turn": copy.turn if copy else None,
     }
 

@@ -283,7 +283,7 @@ def test_duplicates_in_every_form(ask: Run, collection: Path, tmp_path: Path) ->
     assert all(copies == [f"{keep}-crop"] for keep, copies in pairs.items())
     rows = list(csv.DictReader(io.StringIO(ask("duplicates", "--csv").stdout)))
     assert len(rows) == 2 * len(groups)
-    assert {row["is"] for row in rows} == {"keep", "same photo"}
+    assert {row["is"] for row in rows} == {"keep", "certain"}
     alone = ask("duplicates", "-0").stdout.split("\0")[:-1]
     assert alone == [c["path"] for g in groups for c in g["copies"]]
     plan = json.loads((tmp_path / "plan.json").read_text())
@@ -296,12 +296,12 @@ def test_distinct_photos_are_remembered(run: Run, collection: Path) -> None:
     pair = [collection / "china.jpg", collection / "china-crop.jpg"]
     before = run("duplicates", "-0").stdout
     assert str(pair[1]) in before
-    assert run("distinct", *pair).stdout.startswith("remembered")
+    assert run("not-duplicates", *pair).stdout.startswith("remembered")
     assert str(pair[1]) not in run("duplicates", "-0").stdout
-    assert run("distinct", *pair, "--forget").stdout.startswith("forgotten")
+    assert run("not-duplicates", *pair, "--forget").stdout.startswith("forgotten")
     assert run("duplicates", "-0").stdout == before
-    assert "not in the index" in run("distinct", pair[0], "nothing.jpg").stderr
-    assert "at least two" in run("distinct", pair[0], pair[0]).stderr
+    assert "not in the index" in run("not-duplicates", pair[0], "nothing.jpg").stderr
+    assert "at least two" in run("not-duplicates", pair[0], pair[0]).stderr
 
 
 def test_an_unknown_rule_names_the_known_ones(ask: Run) -> None:

@@ -150,8 +150,7 @@ export class Duplicates {
       this.#decide(number, "stay", ids);
     });
     let likeness = "Proposed to stay";
-    if (photo.exact) likeness = "The same bytes";
-    else if (photo.exact === false) likeness = `${Math.round(100 * photo.agreement)} % alike${photo.turn ? `, ${photo.turn}` : ""}`;
+    if (photo.reason) likeness = `${photo.certain ? "" : "Look: "}${photo.reason} (${photo.score.toFixed(2)})`;
     return make(
       "figure",
       { className: photo.stays || group.distinct ? "copy" : "copy goes" },

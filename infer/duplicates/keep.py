@@ -1,0 +1,93 @@
+"""Which of several copies stays, and why.
+
+What shows more comes first: no frame, colour, no crop, more real detail; then what names its
+camera, is older, larger, and has the shorter path. A rule of the user's goes before all that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from ..errors import UsageError
+from ..index.results import IndexedPhoto
+from .compare import Compared
+from .judge import extent_of
+
+_MORE_PICTURE = 0.03  # of the picture that the one shows and the other does not
+_SHARPER = 1.08  # from one sharpness to the other: what compression and rounding do not do
+
+# What a user's rule may name: the smallest value stays.
+CRITERIA: dict[str, Callable[[IndexedPhoto], float]] = {
+    "largest": lambda photo: -photo.width * photo.height,
+    "least-compressed": lambda photo: -photo.size / max(photo.width * photo.height, 1),
+    "oldest": lambda photo: photo.mtime_ns,
+    "newest": lambda photo: -photo.mtime_ns,
+    "shortest-path": lambda photo: len(os.fsencode(photo.path)),
+}
+
+
+def keep_rule(names: str) -> tuple[str, ...]:
+    """Read a rule such as ``"oldest,largest"``; what it leaves open is decided as without one.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in CRITERIA:
+            raise UsageError(f"no such rule: {name!r} (there are: {', '.join(CRITERIA)})")
+    return tuple(dict.fromkeys(wanted))
+
+
+def preferred(
+    first: IndexedPhoto, second: IndexedPhoto, compared: Compared | None, rule: Sequence[str]
+) -> tuple[bool, str]:
+    """Choose between two copies.
+
+    Args:
+        first: of the pair that was compared.
+        second: likewise.
+        compared: what is known of them, if anything.
+        rule: names of :data:`CRITERIA` that go before all else.
+
+    Returns:
+        whether the first stays, and why the one that stays does.
+    """
+    for name in rule:
+        one, other = CRITERIA[name](first), CRITERIA[name](second)
+        if one != other:
+            return one < other, name.replace("-", " ")
+    if compared and compared.residual:
+        found = compared.residual
+        extent = extent_of(found)
+        if extent.framed[0] != extent.framed[1]:
+            return extent.framed[1], "no frame"
+        if found.grey[0] != found.grey[1]:
+            return found.grey[1], "in colour"
+        if abs(extent.shown[0] - extent.shown[1]) > _MORE_PICTURE:
+            return extent.shown[0] < extent.shown[1], "not cropped"
+        low, high = sorted(found.sharpness)
+        if high > low * _SHARPER:
+            return found.sharpness[0] > found.sharpness[1], "more detail"
+    for choose, why in _ORDER:
+        mine, others = choose(first), choose(second)
+        if mine != others:
+            return mine < others, why
+    return os.fsencode(first.path) <= os.fsencode(second.path), "first path"
+
+
+def _says_nothing(photo: IndexedPhoto) -> float:
+    return float(photo.metadata is None or photo.metadata.camera is None)
+
+
+def _age(photo: IndexedPhoto) -> float:
+    return photo.mtime_ns
+
+
+_ORDER: tuple[tuple[Callable[[IndexedPhoto], float], str], ...] = (
+    (_says_nothing, "names its camera"),
+    (_age, "older file"),
+    (CRITERIA["largest"], "largest"),
+    (CRITERIA["shortest-path"], "shortest path"),
+)
