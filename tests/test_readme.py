@@ -19,5 +19,5 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 def test_every_command_has_a_line_of_help(run: Run) -> None:
     told = run("--help").stdout
     for command in COMMANDS:
-        (line,) = [line for line in told.splitlines() if line.strip("│ ").startswith(f"{command} ")]
+        (line,) = [line for line in told.splitlines() if line.startswith(f"│ {command} ")]
         assert len(line.strip("│ ").split()) > 3, line

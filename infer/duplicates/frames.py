@@ -19,6 +19,7 @@ WHOLE: Box = (0.0, 1.0, 0.0, 1.0)
 _SAME_COLOUR = 20  # levels in each channel: what compression does to a plain surface
 _UNIFORM = 0.8  # of the pixels of an outermost line have its colour where it belongs to a frame
 _PREVAILS = 0.5  # of what the picture's busiest lines have in other colours: more is picture
+_WRITTEN_ON = 0.08  # of a frame, by status bars and captions
 _LEAST_SIDE = 0.12  # of the image's side that a picture takes up
 _MOST_AREA = 0.97  # of the image; beyond, there is no frame worth the name
 
@@ -61,6 +62,9 @@ def _inside(pixels: Pixels, colour: NDArray[np.int16]) -> Box | None:
         left, right = _run(other[top:bottom].mean(axis=0))
     height, width = other.shape
     box = (left / width, (right - left) / width, top / height, (bottom - top) / height)
+    around = other.sum() - other[top:bottom, left:right].sum()
+    if around > _WRITTEN_ON * (other.size - (bottom - top) * (right - left)):
+        return None  # a dark sky, a meadow: not plain enough for a frame
     is_one = min(box[1], box[3]) >= _LEAST_SIDE and box[1] * box[3] <= _MOST_AREA
     return box if is_one else None
 

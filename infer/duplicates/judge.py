@@ -22,6 +22,7 @@ _LOOK_LEFT = 0.18
 _LOOK_UNLIKE_ON_PAGES = 0.01
 _FLAT = 0.5  # of the blocks without detail: from here on it is a graphic or a page
 _FRAMED = 0.85  # of an image's area: what its picture takes up at most if the rest is a frame
+_FILLED = 0.9  # of what is in the frame, that the other picture shows
 _CROPPED = 0.96  # of the other's picture that is there at most
 _GREYER, _BRIGHTER = "in grey", "in another tone"
 _TONE = 12.0  # grey levels that people see
@@ -62,9 +63,11 @@ def extent_of(found: Residual) -> Extent:
     framed, shown = [], []
     for n, view in enumerate((found.overlap.first, found.overlap.second)):
         area = boxes[n][1] * boxes[n][3] if boxes else 0.0
-        is_framed = view != WHOLE and view[1] * view[3] < _FRAMED
+        share = min(1.0, area / (view[1] * view[3]))
+        # What the other cuts into was no mere frame: a disc on black is a picture as it is.
+        is_framed = view != WHOLE and view[1] * view[3] < _FRAMED and share > _FILLED
         framed.append(is_framed)
-        shown.append(min(1.0, area / (view[1] * view[3] if view != WHOLE else 1.0)))
+        shown.append(share)
     return Extent((framed[0], framed[1]), (shown[0], shown[1]))
 
 
