@@ -19,7 +19,7 @@ WHOLE: Box = (0.0, 1.0, 0.0, 1.0)
 _SAME_COLOUR = 20  # levels in each channel: what compression does to a plain surface
 _UNIFORM = 0.8  # of the pixels of an outermost line have its colour where it belongs to a frame
 _PREVAILS = 0.5  # of what the picture's busiest lines have in other colours: more is picture
-_WRITTEN_ON = 0.08  # of a frame, by status bars and captions
+_WRITTEN_ON = 0.05  # of a frame, by status bars and captions
 _LEAST_SIDE = 0.12  # of the image's side that a picture takes up
 _MOST_AREA = 0.97  # of the image; beyond, there is no frame worth the name
 
