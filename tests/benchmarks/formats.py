@@ -118,7 +118,8 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as index:
                 indexing, said = index_all(folder, Path(index) / "index")
             if f"{count} added" not in said:
-                raise SystemExit(said)
+                print(f"{suffix:<8}{size:>10.1f}   not indexed: {said.splitlines()[-1]}")
+                continue
             print(
                 f"{suffix:<8}{size:>10.1f}"
                 f"{count / decoding.seconds:>9.1f}{count / indexing.seconds:>8.1f}"
