@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .errors import ImgsimError as ImgsimError
     from .index.image_index import ImageIndex as ImageIndex
     from .index.image_index import Match as Match
+    from .index.items import Item as Item
     from .photos.decode import Photo as Photo
     from .photos.decode import load_photo as load_photo
 
@@ -21,11 +22,12 @@ _HOME = {
     "Encoder": "encoder.onnx_encoder",
     "ImgsimError": "errors",
     "ImageIndex": "index.image_index",
+    "Item": "index.items",
     "Match": "index.image_index",
     "Photo": "photos.decode",
     "load_photo": "photos.decode",
 }
-__all__ = ["Encoder", "ImageIndex", "ImgsimError", "Match", "Photo", "load_photo"]
+__all__ = ["Encoder", "ImageIndex", "ImgsimError", "Item", "Match", "Photo", "load_photo"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..arrays import Codes, Vectors
 from ..photos.metadata import PhotoMetadata
 
+NO_FOLDER = Path()  # path of the root whose photos have no file: an app has added them
 BLOCK_SLOTS = 256  # photos whose vectors lie in one block: 64 KiB at 64 dimensions
 
 # The columns of each table in their order; the last one is always the checksum of the others.
@@ -294,7 +295,8 @@ def array_checksum(array: Vectors | Codes) -> int:
 
 def root_values(row: RootRow) -> tuple[Any, ...]:
     """Lay a root out as a row of its table."""
-    return sealed("root", (row.id, os.fsencode(row.path), "\n".join(row.exclude)))
+    path = b"" if row.path == NO_FOLDER else os.fsencode(row.path)
+    return sealed("root", (row.id, path, "\n".join(row.exclude)))
 
 
 def root_row(row: tuple[Any, ...]) -> RootRow:

@@ -111,7 +111,7 @@ def find_groups(
         UsageError: no photo of the index lies below ``within``.
         IndexDamagedError: the catalogue is damaged.
     """
-    photos = list(index.photos(within=within))
+    photos = [photo for photo in index.photos(within=within) if photo.has_file]
     if within is not None and not photos:
         raise UsageError(f"no photo below {within} is in the index")
     contents = _contents(photos)

@@ -5,13 +5,14 @@ The command line uses this and nothing below it.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from ..catalogue.database import Catalogue
 from ..catalogue.reader import Snapshot
 from ..catalogue.rows import (
     BLOCK_SLOTS,
+    NO_FOLDER,
     DamagedRowError,
     ExampleRow,
     LabelRow,
@@ -43,6 +45,7 @@ from .results import Neighbours as Neighbours
 if TYPE_CHECKING:
     from ..catalogue.writer import Writer
     from ..progress import Progress
+    from .items import Item
     from .query import Query
     from .report import AddReport
     from .verify import Finding
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 _BACKGROUND = "background"  # the note that holds the sample of random pairs
 _BACKGROUND_COUNT = "background photos"  # the note that tells of how many photos it was taken
 _REFRESH_AT = 1.5  # times as many photos as when it was taken, or as few
+_GRAPH_GROWS_AT = 2  # times as many photos as the graph holds, when items are added
 _JOIN_PART = 1024  # photos of a self-join that are asked for at once
 
 
@@ -68,7 +72,7 @@ class ImageIndex:
 
     Everything that reads (searching, looking, :meth:`verify`) may be done from several threads at
     once, and beside one writer in this or another process: each answer is of one committed state.
-    What writes (:meth:`add`, :meth:`remove`, :meth:`forget`, :meth:`relocate`,
+    What writes (:meth:`add`, :meth:`upsert`, :meth:`discard`, :meth:`remove`, :meth:`forget`,
     :meth:`mark_not_duplicates`, :meth:`repair`) is for one thread of one process at a time; another
     one gets an IndexBusyError at once. Whatever interrupts a writer, what it had committed stays
     and nothing else.
@@ -238,12 +242,65 @@ class ImageIndex:
                 allow_empty=allow_empty,
                 retry=retry,
             )
-            known = [root.path for root in writer.roots().values()]
+            known = [root.path for root in writer.roots().values() if root.path != NO_FOLDER]
             wanted = known if paths is None else [Path(os.path.realpath(path)) for path in paths]
             update.run(wanted, exclude)
             _refresh_background(writer)
             follow(writer, self.folder, graph_progress)
         return update.report
+
+    def upsert(self, items: Sequence[Item]) -> list[int]:
+        """Add photos and vectors that have no file, in one commit: frames of a camera, uploads.
+
+        One whose name is there already takes its place, and keeps its id. What is added can be
+        found as photos of files are; :attr:`Match.path` is the item's name then, and
+        :attr:`Match.payload` what was given with it. The graph is brought up to date whenever the
+        collection has doubled (and by every :meth:`add`); what it does not know yet is compared
+        with every query, so that nothing is missed.
+
+        Returns:
+            the items' ids, in their order.
+
+        Raises:
+            UsageError: a name, payload or vector is none, a name is there twice, or the disk is
+                full.
+            PhotoError: a content is no photo; nothing is added then.
+            IndexBusyError: another process is writing.
+            EncoderError, IndexMismatchError: as for :attr:`encoder`.
+        """
+        from ..search.hnsw_refresh import follow
+        from .items import encode_items, store_items
+
+        encoded = encode_items(items, self._made_by.dimension, lambda: self.encoder)
+        with self._catalogue.writer() as writer:
+            ids = store_items(writer, encoded)
+            _refresh_background(writer)
+            graph = writer.header().graph
+            if writer.header().photos > _GRAPH_GROWS_AT * (graph.count if graph else 0):
+                follow(writer, self.folder)
+        return ids
+
+    def discard(self, names: Iterable[str]) -> int:
+        """Take items that :meth:`upsert` has added out of the index, in one commit.
+
+        Returns:
+            how many there were of these names.
+
+        Raises:
+            IndexBusyError: another process is writing.
+        """
+        from .items import remove_items
+
+        with self._catalogue.writer() as writer:
+            return remove_items(writer, names)
+
+    def item(self, name: str) -> IndexedPhoto | None:
+        """Look up an item that :meth:`upsert` has added; None where there is none of that name."""
+        from .items import find_item
+
+        with self._catalogue.snapshot() as snapshot:
+            row = find_item(snapshot, name)
+            return None if row is None else _public(row, snapshot)
 
     def remove(self, paths: Sequence[Path | str]) -> int:
         """Take photos out of the index, by their files or by folders above them.
@@ -286,6 +343,7 @@ class ImageIndex:
 
         with self._catalogue.writer() as writer:
             roots = {known.path: known.id for known in writer.roots().values()}
+            roots.pop(NO_FOLDER, None)
             named = [name for name in names_of(Path(root)) if name in roots]
             if not named:
                 listed = ", ".join(map(str, roots)) or "none"
@@ -312,7 +370,7 @@ class ImageIndex:
         if not target.is_dir():
             raise UsageError(f"{new} is no folder: name the place where the photos are now")
         with self._catalogue.writer() as writer:
-            roots = writer.roots().values()
+            roots = [root for root in writer.roots().values() if root.path != NO_FOLDER]
             for source in names_of(Path(old)):
                 moved = {
                     root.id: target / root.path.relative_to(source)
@@ -643,7 +701,7 @@ class ImageIndex:
 
         with self._catalogue.snapshot() as snapshot:
             header = snapshot.header()
-            roots = sorted(root.path for root in snapshot.roots().values())
+            roots = sorted({root.path for root in snapshot.roots().values()} - {NO_FOLDER})
             unreadable = sum(1 for _ in snapshot.unreadable())
         return IndexInfo(
             folder=self.folder,
@@ -720,7 +778,13 @@ def _ids_below(folder: Path | str, snapshot: Snapshot) -> Ids:
 def _public(row: PhotoRow, snapshot: Snapshot) -> IndexedPhoto:
     path = snapshot.path(row)
     about_file = (row.size, row.mtime_ns, row.digest)
-    return IndexedPhoto(row.id, path, *about_file, row.width, row.height, row.metadata)
+    return IndexedPhoto(
+        row.id, path, *about_file, row.width, row.height, row.metadata, _payload(row)
+    )
+
+
+def _payload(row: PhotoRow) -> Any:
+    return None if row.payload is None else json.loads(row.payload)
 
 
 def _matches(
@@ -740,7 +804,7 @@ def _matches(
         if row.id not in omit
     )
     return [
-        Match(rank, -negated, path, row.width, row.height, row.id)
+        Match(rank, -negated, path, row.width, row.height, row.id, _payload(row))
         for rank, (negated, path, row) in enumerate(ranked[:k], start=1)
     ]
 

@@ -57,7 +57,7 @@ def query_vectors(
     places = []
     for place, query in enumerate(queries):
         if isinstance(query, np.ndarray) and query.ndim == 1:
-            vectors[place] = _unit(query, dimension)
+            vectors[place] = unit_vector(query, dimension)
             continue
         if isinstance(query, (str, Path)):
             row = _unchanged(Path(query), snapshot)
@@ -65,14 +65,14 @@ def query_vectors(
                 ids[place] = row.id
                 vectors[place] = snapshot.vector(row)
                 continue
-        loads.append(_loading(query, encoder().image_size))
+        loads.append(loading(query, encoder().image_size))
         places.append(place)
     if loads:
         vectors[places] = _embed(loads, encoder())
     return QueryVectors(vectors, ids)
 
 
-def _loading(query: Query, size: int) -> Callable[[], Photo]:
+def loading(query: Query, size: int) -> Callable[[], Photo]:
     """Choose how a query becomes pixels."""
     from PIL import Image
 
@@ -119,7 +119,12 @@ def _unchanged(path: Path, snapshot: Snapshot) -> PhotoRow | None:
     return None
 
 
-def _unit(vector: NDArray[Any], dimension: int) -> Vectors:
+def unit_vector(vector: NDArray[Any], dimension: int) -> Vectors:
+    """Bring a vector to unit length: float32, shape = (dimension,).
+
+    Raises:
+        UsageError: it is none.
+    """
     length = float(np.linalg.norm(vector))
     if vector.shape != (dimension,) or not np.isfinite(length) or length == 0.0:
         raise UsageError(

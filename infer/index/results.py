@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..arrays import Ids, Vectors
 from ..catalogue.rows import GraphRecord
@@ -21,6 +22,7 @@ class Match:
         width: of the upright photo in pixels.
         height: likewise.
         id: of the photo in the index; it stays while the photo does.
+        payload: what an app keeps with an item of its own, the path of which is its name.
     """
 
     rank: int
@@ -29,6 +31,7 @@ class Match:
     width: int
     height: int
     id: int
+    payload: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class IndexedPhoto:
         width: of the upright photo in pixels.
         height: likewise.
         metadata: what the file says about the picture; None where it has not been asked yet.
+        payload: what an app keeps with an item of its own.
     """
 
     id: int
@@ -54,6 +58,12 @@ class IndexedPhoto:
     width: int
     height: int
     metadata: PhotoMetadata | None = None
+    payload: Any = None
+
+    @property
+    def has_file(self) -> bool:
+        """Whether it is the photo of a file; the path of an app's own item is its name."""
+        return self.path.is_absolute()
 
 
 @dataclass(frozen=True)

@@ -136,8 +136,10 @@ def read_indexed(photo: IndexedPhoto) -> bytes:
     """Read a photo's file, if it is still the one that was indexed.
 
     Raises:
-        PhotoError: it is gone, no regular file, or has other bytes by now.
+        PhotoError: it is gone, no regular file, or has other bytes by now; or there never was one.
     """
+    if not photo.has_file:
+        raise PhotoError(photo.path, "was added by an app, without a file")
     try:
         # Without O_NONBLOCK, a pipe that was put in the file's place would block for ever.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
