@@ -164,7 +164,9 @@ class Graph:
         return answers
 
     def _vectors(self, ids: Ids) -> Vectors:
-        return np.asarray(self._index.get_items(ids, return_type="numpy"), dtype=np.float32)
+        # Of no ids hnswlib gives an array without columns.
+        found = np.asarray(self._index.get_items(ids, return_type="numpy"), dtype=np.float32)
+        return found.reshape(len(ids), self._index.dim)
 
     def holding(self, ids: Ids) -> tuple[Ids, Vectors]:
         """Tell which of some ids it holds alive, and their vectors."""

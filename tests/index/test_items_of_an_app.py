@@ -122,3 +122,14 @@ def test_an_index_of_items_alone(tmp_path: Path, photographs: dict[str, Image.Im
         assert index.info().roots == []
         assert index.add().added == 0
     assert ImageIndex.repair(tmp_path / "index") == []
+
+
+def test_everything_that_the_graph_holds_may_be_discarded(tmp_path: Path) -> None:
+    vectors = np.eye(64, dtype=np.float32)
+    with ImageIndex.create(tmp_path / "index") as index:
+        index.upsert([Item(str(n), vectors[n]) for n in range(2)])
+        index.similar(vectors[0])
+        assert index.info().graph is not None
+        index.upsert([Item("2", vectors[2])])
+        index.discard(["0", "1"])
+        assert [str(match.path) for match in index.similar(vectors[2])] == ["2"]

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 
 const APPLICATION_ID = 0x494d4745; // "IMGE"
-const FORMAT = 2;
+const FORMAT = 3;
 const BLOCK_SLOTS = 256; // vectors in one block
 
 /** Open SQLite by Node's own module where it has one, else by libsql, which is called alike. */
@@ -53,8 +53,8 @@ export class Catalogue {
     const rows = this.database.prepare("SELECT block, generation, live, data, checksum FROM vectors");
     for (const row of rows.iterate()) {
       const [live, data] = [Buffer.from(row.live), Buffer.from(row.data)]; // libsql's are no arrays
-      const start = crc32(live, crc32(`${row.block}\0${row.generation}\0`));
-      if (crc32(data, start) !== row.checksum) throw new Error(`vectors ${row.block}: damaged`);
+      const start = crc32(live, crc32(`vectors\0${row.block}\0${row.generation}\0`));
+      if (crc32(data, crc32("\0", start)) !== row.checksum) throw new Error(`vectors ${row.block}: damaged`);
       const numbers = floats(data);
       for (let slot = 0; slot < live.length * 8; slot++) {
         if (!((live[slot >> 3] << (slot & 7)) & 0x80)) continue; // the first is the highest bit

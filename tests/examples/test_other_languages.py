@@ -1,0 +1,135 @@
+"""The examples in other languages answer as Python does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from imgsim_edge import models
+from imgsim_edge.infer import Encoder, ImageIndex, load_photo
+
+EXAMPLES = Path(__file__).parents[2] / "infer" / "examples"
+ENCODERS = Path(models.__path__[0])
+
+
+@pytest.fixture(scope="module")
+def pixels(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three photos as the encoder sees them, in files that any language can read."""
+    folder = tmp_path_factory.mktemp("pixels")
+    files = []
+    for name in ("coffee-crop", "astronaut", "flower-crop"):
+        files.append(folder / f"{name}.rgb")
+        files[-1].write_bytes(load_photo(collection / f"{name}.jpg").pixels.tobytes())
+    return files
+
+
+def of(file: Path) -> np.ndarray:
+    return np.frombuffer(file.read_bytes(), np.uint8).reshape(224, 224, 3)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example for Node.js with its packages."""
+    if not shutil.which("npm") or not shutil.which("node"):
+        pytest.skip("no Node.js here")
+    folder = tmp_path_factory.mktemp("node") / "example"
+    shutil.copytree(EXAMPLES / "node", folder)
+    done = subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ONNXRUNTIME_NODE_INSTALL": "skip"},  # of libraries for graphics cards
+        timeout=300,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"npm cannot install the example's packages: {done.stderr[-200:]}")
+    return folder
+
+
+def run(command: list[Any]) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_node_gives_the_vectors_of_python(node: Path, indexed: Path, pixels: list[Path]) -> None:
+    model = ENCODERS / "mobilenet-64-fp32.onnx"
+    answers = run(["node", node / "similar.js", indexed, model, *pixels])
+    expected = Encoder(model).encode(np.stack([of(file) for file in pixels])).embeddings
+    given = np.array([answer["embedding"] for answer in answers])
+    assert np.abs(given - expected).max() < 1e-4
+
+
+def test_node_finds_the_ten_that_an_exact_comparison_finds(
+    node: Path, indexed: Path, pixels: list[Path]
+) -> None:
+    model = ENCODERS / "mobilenet-64.onnx"
+    answers = run(["node", node / "similar.js", indexed, model, *pixels])
+    with ImageIndex.open(indexed) as index:
+        ids, vectors = index.vectors()
+        paths = {photo.id: str(photo.path) for photo in index.photos()}
+    for answer in answers:
+        scores = vectors @ np.array(answer["embedding"], np.float32)
+        best = np.argsort(-scores, kind="stable")[:10]
+        assert [a["path"] for a in answer["answers"]] == [paths[int(ids[n])] for n in best]
+        assert [a["score"] for a in answer["answers"]] == pytest.approx(scores[best], abs=1e-5)
+
+
+def test_node_reads_photos_nearly_as_python_does(
+    node: Path, indexed: Path, collection: Path
+) -> None:
+    photo = collection / "coffee.jpg"
+    [answer] = run(["node", node / "similar.js", indexed, ENCODERS / "mobilenet-64.onnx", photo])
+    assert answer["answers"][0]["path"] == str(photo)
+    assert answer["answers"][0]["score"] > 0.99
+
+
+def test_node_says_in_one_line_what_is_wrong(node: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["node", node / "similar.js", tmp_path, ENCODERS / "mobilenet-64.onnx", "a.rgb"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="links a shared library of Linux")
+def test_c_gives_the_vectors_and_neighbours_of_python(
+    collection: Path, indexed: Path, pixels: list[Path], tmp_path: Path
+) -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        pytest.skip("no C compiler here")
+    import onnxruntime
+
+    [library] = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    (tmp_path / "libonnxruntime.so.1").symlink_to(library)
+    program = tmp_path / "nearest"
+    warnings = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-O2"]
+    link = [f"-L{tmp_path}", "-l:libonnxruntime.so.1", f"-Wl,-rpath,{tmp_path}"]
+    source = EXAMPLES / "c" / "nearest.c"
+    subprocess.run([compiler, *warnings, source, "-o", program, *link], check=True)
+    with ImageIndex.open(indexed) as index:
+        _, vectors = index.vectors()
+    np.save(tmp_path / "vectors.npy", vectors)
+    model = ENCODERS / "mobilenet-64-fp32.onnx"
+    answers = run([program, model, tmp_path / "vectors.npy", *pixels])
+    expected = Encoder(model).encode(np.stack([of(file) for file in pixels])).embeddings
+    assert np.abs(np.array([a["embedding"] for a in answers]) - expected).max() < 1e-4
+    for answer, query in zip(answers, expected, strict=True):
+        best = np.argsort(-(vectors @ query), kind="stable")[:10]
+        assert [a["row"] for a in answer["answers"]] == best.tolist()
