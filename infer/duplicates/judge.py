@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ..index.results import IndexedPhoto
 from .align import TURNS
 from .compare import Compared
-from .frames import WHOLE
-from .residual import Residual
+from .frames import WHOLE, Box
+from .residual import Overlap, Residual
 
 # Chosen on photos of seven training sets and on drawn text (README).
 _LEAST_BLOCKS = 12  # with detail: fewer tell too little to be certain
@@ -22,6 +22,8 @@ _LOOK_LEFT = 0.18
 _LOOK_UNLIKE_ON_PAGES = 0.01
 _FLAT = 0.5  # of the blocks without detail: from here on it is a graphic or a page
 _FRAMED = 0.85  # of an image's area: what its picture takes up at most if the rest is a frame
+_SMALL = 0.62  # of the image: less than any usual crop leaves
+_MARGIN = 1.1  # of the picture in the frame, from which on the other shows its surroundings
 _FILLED = 0.9  # of what is in the frame, that the other picture shows
 _CROPPED = 0.96  # of the other's picture that is there at most
 _GREYER, _BRIGHTER = "in grey", "in another tone"
@@ -59,16 +61,24 @@ class Extent:
 
 def extent_of(found: Residual) -> Extent:
     """Tell frames from crops: what is around the common part is plain, or it is picture."""
-    boxes = found.overlap.boxes()
+    overlap = found.overlap
+    common = overlap.boxes()
+    whole = Overlap(overlap.offset, overlap.scale).boxes()
     framed, shown = [], []
-    for n, view in enumerate((found.overlap.first, found.overlap.second)):
-        area = boxes[n][1] * boxes[n][3] if boxes else 0.0
-        share = min(1.0, area / (view[1] * view[3]))
-        # What the other cuts into was no mere frame: a disc on black is a picture as it is.
-        is_framed = view != WHOLE and view[1] * view[3] < _FRAMED and share > _FILLED
+    for n, view in enumerate((overlap.first, overlap.second)):
+        picture, inside = _area(view), _area(common[n]) if common else 0.0
+        share = min(1.0, _area(whole[n]) if whole else 0.0)
+        # Where the other shows more than what is in the frame, it is no frame: the margin of a
+        # drawing belongs to it. A screenshot's picture may end in the frame's own colour, though.
+        is_plain_around = share < _FRAMED and (share < _SMALL or share < _MARGIN * picture)
+        is_framed = view != WHOLE and is_plain_around and inside > _FILLED * picture
         framed.append(is_framed)
-        shown.append(share)
+        shown.append(min(1.0, inside / picture) if is_framed else share)
     return Extent((framed[0], framed[1]), (shown[0], shown[1]))
+
+
+def _area(box: Box) -> float:
+    return box[1] * box[3]
 
 
 def verdict(

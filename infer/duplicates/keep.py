@@ -14,8 +14,8 @@ from ..index.results import IndexedPhoto
 from .compare import Compared
 from .judge import extent_of
 
-_MORE_PICTURE = 0.03  # of the picture that the one shows and the other does not
-_SHARPER = 1.08  # from one sharpness to the other: what compression and rounding do not do
+_MORE_PICTURE = 0.06  # of the picture that the one shows and the other does not
+_SHARPER = 1.2  # times: the blocks of strong compression look like detail up to that
 
 # What a user's rule may name: the smallest value stays.
 CRITERIA: dict[str, Callable[[IndexedPhoto], float]] = {
