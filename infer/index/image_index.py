@@ -54,6 +54,7 @@ _BACKGROUND = "background"  # the note that holds the sample of random pairs
 _BACKGROUND_COUNT = "background photos"  # the note that tells of how many photos it was taken
 _REFRESH_AT = 1.5  # times as many photos as when it was taken, or as few
 _GRAPH_GROWS_AT = 2  # times as many photos as the graph holds, when items are added
+_BLOCKS_DRAWN = 64  # of vectors, in which photos are drawn at random
 _JOIN_PART = 1024  # photos of a self-join that are asked for at once
 
 
@@ -665,6 +666,21 @@ class ImageIndex:
                     held.append(slots + block.first)
                     vectors.append(block.vectors[slots])
         return np.concatenate(held), np.concatenate(vectors)
+
+    def draw(self, count: int) -> Ids:
+        """Draw photos at random, the same each time: int64, shape = (at most count,), rising.
+
+        Of a large index, only some blocks are read, and several photos are taken of each.
+        """
+        random = np.random.default_rng(0)
+        with self._catalogue.snapshot() as snapshot:
+            numbers = random.permutation(snapshot.changed_blocks(-1))[:_BLOCKS_DRAWN]
+            drawn = [np.empty(0, np.int64)]
+            for number in numbers.tolist():
+                blocks = snapshot.blocks(first=number, count=1)
+                drawn += [np.flatnonzero(block.live) + block.first for block in blocks]
+        ids = random.permutation(np.concatenate(drawn))[:count]
+        return np.sort(ids)
 
     def vector_parts(self) -> Iterator[Chunk]:
         """Go through all stored vectors of one committed state, a bounded part at a time."""

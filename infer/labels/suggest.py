@@ -1,0 +1,213 @@
+"""Which photos of an index show what a label says, and about which a person should be asked.
+
+Two stages keep it quick and small: a classifier of embeddings alone goes through all photos, a part
+at a time, and keeps the best; one of embeddings and details puts those in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Ids, Vectors
+from ..errors import UsageError
+from ..index.image_index import ImageIndex, IndexedPhoto
+from ..search.exact import Chunk
+from .classifier import Centre, Classifier, band, learn
+
+SAMPLE = 2000  # photos of the collection that stand for what is not shown
+CANDIDATES = 1000  # photos whose details are looked at, at least
+CANDIDATES_PER_ANSWER = 2
+ASK = 10  # photos that are marked as worth asking about
+EXAMPLES = 2000  # that are learnt from, at most; of more, some are drawn at random
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A photo that may show what a label says.
+
+    Attributes:
+        rank: 1 for the most likely.
+        photo: as the index knows it.
+        probability: that it shows it, in (0, 1).
+        band: that probability in a word of ``classifier.BANDS``.
+        ask: an answer about it would teach the label most.
+    """
+
+    rank: int
+    photo: IndexedPhoto
+    probability: float
+    band: str
+    ask: bool
+
+
+@dataclass(frozen=True)
+class Suggestions:
+    """What an index suggests for a label.
+
+    Attributes:
+        label: its name.
+        answers: the most likely photos that are no examples yet, the likeliest first.
+        questions: the photos worth asking about, the most informative first; some of them may be
+            no answers.
+        expected: how many photos of the collection are thought to show it, examples included.
+        quality: area under the ROC curve of examples, each left out in turn, against the
+            collection; None where the examples are too few to tell.
+    """
+
+    label: str
+    answers: list[Suggestion]
+    questions: list[Suggestion]
+    expected: int
+    quality: float | None
+
+
+def suggest(
+    index: ImageIndex, label: str, k: int = 50, *, within: Path | str | None = None
+) -> Suggestions:
+    """Suggest photos for a label. Changes nothing; safe as every reading of an index.
+
+    Args:
+        index: where the photos and the examples are.
+        label: its name.
+        k: how many answers at most.
+        within: only photos below this folder are answers.
+
+    Raises:
+        UsageError: there is no such label, k is less than 1, no example of what it shows is in
+            the index, or the index holds nothing besides examples.
+    """
+    if k < 1:
+        raise UsageError(f"the number of answers must be at least 1, not {k}")
+    verdicts = index.examples(label)
+    examples = index.photos_of(verdicts)
+    shown = _once([photo for photo in examples if verdicts[photo.digest]])
+    not_shown = _once([photo for photo in examples if not verdicts[photo.digest]])
+    if not shown:
+        raise UsageError(
+            f"no photo of the index is an example of {label!r}: teach it one that shows it"
+        )
+    told = np.array(sorted(photo.id for photo in examples), dtype=np.int64)
+    allowed = None
+    if within is not None:
+        allowed = np.array([photo.id for photo in index.photos(within=within)], dtype=np.int64)
+
+    sample = np.setdiff1d(index.draw(SAMPLE), told)
+    if not len(sample):
+        raise UsageError("the index holds nothing but examples: index more photos")
+    rough = _Learnt.of(index, shown, not_shown, sample, with_details=False)
+    wanted = max(CANDIDATES, CANDIDATES_PER_ANSWER * k)
+    found = rough.best(index.vector_parts(), wanted, told, allowed)
+    finer, scores, candidates = rough, found.scores, found.ids
+    details = index.details(candidates.tolist())
+    if details.shape[1]:
+        finer = _Learnt.of(index, shown, not_shown, sample, with_details=True)
+        scores = finer.classifier.scores(finer.centre.features(found.vectors, details))
+    probabilities = finer.classifier.probabilities(scores)
+    order = np.argsort(-scores, kind="stable")
+    answers = order[:k]
+    # Uncertainty sampling: Lewis and Gale, A sequential algorithm for training text classifiers.
+    doubtful = np.argsort(np.abs(probabilities - 0.5), kind="stable")[:ASK]
+    photos = {
+        photo.id: photo
+        for photo in index.photos(candidates[np.union1d(answers, doubtful)].tolist())
+    }
+    asked = set(doubtful.tolist())
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(1, len(order) + 1)
+
+    def suggestion(at: int) -> Suggestion:
+        probability = float(probabilities[at])
+        photo = photos[int(candidates[at])]
+        return Suggestion(int(place[at]), photo, probability, band(probability), at in asked)
+
+    return Suggestions(
+        label,
+        [suggestion(int(at)) for at in answers if int(candidates[at]) in photos],
+        [suggestion(int(at)) for at in doubtful if int(candidates[at]) in photos],
+        len(shown) + round(float(probabilities.sum())),
+        finer.classifier.quality,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Learnt:
+    """A classifier, and from where it looks at photos."""
+
+    centre: Centre
+    classifier: Classifier
+
+    @classmethod
+    def of(
+        cls,
+        index: ImageIndex,
+        shown: list[IndexedPhoto],
+        not_shown: list[IndexedPhoto],
+        sample: Ids,
+        *,
+        with_details: bool,
+    ) -> _Learnt:
+        parts = [_ids(shown), _ids(not_shown), sample]
+        vectors = [_both(index, part, with_details) for part in parts]
+        centre = Centre(vectors[2][0].mean(axis=0), vectors[2][1].mean(axis=0))
+        return cls(centre, learn(*(centre.features(*both) for both in vectors)))
+
+    def best(self, parts: Iterable[Chunk], count: int, told: Ids, allowed: Ids | None) -> _Found:
+        """Find the photos with the highest scores, of embeddings alone, that are no examples.
+
+        For unit vectors e and the mean m, |e − m|² = 1 − 2 e·m + |m|²: the centred vectors need
+        not be written down.
+        """
+        mean = self.centre.embedding
+        both = np.stack([self.classifier.weights.astype(np.float32), mean], axis=1)
+        offset, square = float(both[:, 0] @ mean), float(mean @ mean)
+        best = _Found(np.empty(0, np.int64), np.empty((0, len(mean)), np.float32), np.empty(0))
+        for part in parts:
+            products = part.vectors @ both
+            length = np.sqrt(np.maximum(1 - 2 * products[:, 1] + square, 1e-12))
+            scores = ((products[:, 0] - offset) / length).astype(np.float64)
+            floor = best.scores.min() if len(best.ids) == count else -np.inf
+            take = np.flatnonzero(scores > floor)
+            take = take[~np.isin(part.ids[take], told)]
+            if allowed is not None:
+                take = take[np.isin(part.ids[take], allowed)]
+            ids = np.concatenate([best.ids, part.ids[take]])
+            vectors = np.concatenate([best.vectors, part.vectors[take]])
+            every = np.concatenate([best.scores, scores[take]])
+            keep = np.arange(len(every))
+            if len(every) > count:
+                keep = np.sort(np.argpartition(-every, count)[:count])
+            best = _Found(ids[keep], vectors[keep], every[keep])
+        return best
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    ids: Ids
+    vectors: Vectors
+    scores: NDArray[np.float64]
+
+
+def _both(index: ImageIndex, ids: Ids, with_details: bool) -> tuple[Vectors, Vectors]:
+    """Read embeddings and details of photos; details of no columns where they are not wanted."""
+    held, vectors = index.vectors(ids.tolist())
+    if not with_details:
+        return vectors, np.empty((len(vectors), 0), np.float32)
+    return vectors, index.details(held.tolist())
+
+
+def _once(photos: list[IndexedPhoto]) -> list[IndexedPhoto]:
+    """Take one of the copies of each content, and of very many some."""
+    different = list({photo.digest: photo for photo in photos}.values())
+    if len(different) > EXAMPLES:
+        drawn = np.random.default_rng(0).choice(len(different), EXAMPLES, replace=False)
+        different = [different[n] for n in drawn]
+    return different
+
+
+def _ids(photos: list[IndexedPhoto]) -> Ids:
+    return np.array(sorted(photo.id for photo in photos), dtype=np.int64)
