@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from pathlib import Path
@@ -11,11 +12,32 @@ import typer
 
 from . import IndexOption, ModelOption, heed_sigterm, say
 
+HostOption = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        help="Address to serve at: 0.0.0.0 lets other devices of the network in, with the link.",
+    ),
+]
+SecretFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--secret-file",
+        help="Take the secret of the link from this file, made where it is missing; "
+        "so that links outlive a restart. A new secret each time by default.",
+    ),
+]
+
 
 def browse_command(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port; any free one by default.")
     ] = 0,
+    host: HostOption = "127.0.0.1",
+    secret_file: SecretFileOption = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Show, but take no decisions.")
+    ] = False,
     no_open: Annotated[
         bool, typer.Option("--no-open", help="Print the address without opening a browser.")
     ] = False,
@@ -25,30 +47,49 @@ def browse_command(
     index: IndexOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Look at the photos, their neighbours and their duplicates on a local page."""
+    """Look at the photos, their neighbours and their duplicates on a page."""
     from ..errors import UsageError
     from ..index.image_index import ImageIndex
 
     try:
-        from ..web.server import serve
+        import segno
+
+        from ..web import server
+        from ..web.app import Page
     except ModuleNotFoundError as error:
         raise UsageError(
             f"`imgsim-edge browse` needs {error.name}: pip install 'imgsim-edge[web]'"
         ) from error
 
-    def ready(address: str) -> None:
-        typer.echo(address)
-        say("Ctrl-C stops it. The address is a secret: whoever has it can see the photos.")
-        if not no_open:
-            import webbrowser
+    with (
+        ImageIndex.open(index, model) as opened,
+        server.listen(port, host) as listener,
+    ):
+        secret = server.secret_in(secret_file)
+        link = f"{server.address_of(listener, host)}/{secret}/"
 
-            # Beside the server: a browser that runs in this terminal would keep it from answering.
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        def ready() -> None:
+            typer.echo(link)
+            if server.is_loopback(host):
+                say("Ctrl-C stops it. The link is a secret: whoever has it can see the photos.")
+            else:
+                drawn = io.StringIO()
+                segno.make(link, error="m").terminal(drawn, compact=True)
+                say(drawn.getvalue().rstrip("\n"))
+                say(
+                    "Ctrl-C stops it. Whoever has the link can see the photos, and http is not "
+                    "encrypted: use it in a network that you trust, or through an ssh tunnel."
+                )
+            if not no_open:
+                import webbrowser
 
-    with ImageIndex.open(index, model) as opened:
+                # Beside the server: a browser in this terminal would keep it from answering.
+                threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
+
         try:
             heed_sigterm()
-            serve(opened, port, plan.absolute(), ready)
+            page = Page(opened, plan.absolute(), read_only=read_only)
+            server.run(page.app(), listener, secret, ready)
         except KeyboardInterrupt:
             say("stopped")
             os._exit(0)  # a search for duplicates has nothing to save, and is not waited for

@@ -10,10 +10,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..index.image_index import IndexedPhoto
-from .listing import Folder, Listing
+from ..index.image_index import ImageIndex, IndexedPhoto
+from .listing import Folder, Listing, Order
 
+ASKING = "asks"  # name of a route by which nothing is decided, though it is no GET
 UPLOAD_BYTES = 50_000_000
+GREATEST_ID = 2**63 - 1  # that SQLite can hold, and never reaches
 VERSION_DIGITS = 16  # of the content digest, in a photo's address
 _KEEP = "private, max-age=86400, immutable"  # an address with a version never shows anything else
 
@@ -51,6 +53,29 @@ def number_of(request: Request, name: str, default: int, most: int) -> int:
         return min(max(0, int(request.query_params.get(name, default))), most)
     except ValueError:
         raise HTTPException(400, f"{name} must be a whole number") from None
+
+
+def numbers_of(request: Request, name: str, most: int) -> list[int]:
+    """Read up to ``most`` ids from the address, with commas between them."""
+    words = [word for word in request.query_params.get(name, "").split(",") if word]
+    if len(words) > most or not all(word.isdecimal() for word in words):
+        raise HTTPException(400, f"{name} must be up to {most} whole numbers")
+    return [min(int(word), GREATEST_ID) for word in dict.fromkeys(words)]
+
+
+def order_of(request: Request) -> Order:
+    """Read the order that photos are wanted in."""
+    return "path" if request.query_params.get("order") == "path" else "taken"
+
+
+def indexed(index: ImageIndex, request: Request) -> IndexedPhoto:
+    """Find the photo that a request is about, by its id and, where one is given, its version."""
+    version = request.path_params.get("version", "")
+    number = min(request.path_params["id"], GREATEST_ID)
+    for photo in index.photos([number]):
+        if not version or version == version_of(photo):
+            return photo
+    raise HTTPException(404, "this photo is not in the index any more")
 
 
 # --- answers -------------------------------------------------------------------------------------

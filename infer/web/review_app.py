@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .listing import Collection
-from .messages import as_json, body_of, brief, folder_of, number_of, shown
+from .messages import ASKING, as_json, body_of, brief, folder_of, number_of, shown
 from .review import Candidate, Review, Reviewed
 
 MOST_GROUPS = 100  # in one answer
@@ -31,7 +31,7 @@ class ReviewPage:
         group = "/api/duplicates/{search:int}/{number:int}"
         return [
             Route("/api/duplicates", self.status, methods=["GET"]),
-            Route("/api/duplicates", self.start, methods=["POST"]),
+            Route("/api/duplicates", self.start, methods=["POST"], name=ASKING),
             Route("/api/duplicates/groups", self.groups, methods=["GET"]),
             Route(f"{group}/stay", self.choose, methods=["POST"]),
             Route(f"{group}/distinct", self.set_distinct, methods=["POST"]),

@@ -1,74 +1,141 @@
-"""Serving the page on a port of this machine."""
+"""Serving an application on a port of this machine, to those who know the secret."""
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from ..errors import UsageError
-from ..index.image_index import ImageIndex
-from .app import Page
-from .guard import HOST, Guard, new_secret
-from .thumbnails import Thumbnails, default_cache
+from .guard import HTTP_PORT, SHORTEST_SECRET, Guard, new_secret
 
+LOOPBACK = "127.0.0.1"
 GOODBYE_SECONDS = 1  # that a request in progress is given when the server stops
 MOST_AT_ONCE = 100  # requests; a browser has six in flight
+_SOMEWHERE_ELSE = "192.0.2.1"  # RFC 5737: belongs to nobody, and nothing is sent to it
 
 
-def listen(port: int) -> socket.socket:
-    """Take a port on 127.0.0.1; any free one where ``port`` is 0.
+def listen(port: int, host: str = LOOPBACK) -> socket.socket:
+    """Take a port of an address of this machine; any free one where ``port`` is 0.
 
     Raises:
-        UsageError: it is in use, or not for this user.
+        UsageError: the port is in use or not for this user, or the address is not this machine's.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"cannot serve at {host}, port {port} ({reason})") from error
+    listener = socket.socket(family, kind)
     if sys.platform != "win32":  # there it would let two programs share a port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
+        listener.bind(address)
         listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or str(error)
+        where = f"port {port}" if host == LOOPBACK else f"port {port} of {host}"
         raise UsageError(
-            f"cannot serve on port {port} ({reason}): name another with --port, "
-            "or leave it out for a free one"
+            f"cannot serve on {where} ({reason}): name another one, or 0 for any that is free"
         ) from error
     return listener
 
 
-def serve(index: ImageIndex, port: int, plan_file: Path, ready: Callable[[str], None]) -> None:
-    """Serve the page until SIGINT (KeyboardInterrupt is raised then) or SIGTERM.
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
-    Args:
-        index: what it shows.
-        port: on 127.0.0.1; any free one where 0.
-        plan_file: where the page writes its plan of what may go.
-        ready: called with the address once the server can be reached.
+
+def address_of(listener: socket.socket, host: str) -> str:
+    """Name the address under which others reach a listener, such as ``http://192.168.1.5:8000``."""
+    port = listener.getsockname()[1]
+    try:
+        if ipaddress.ip_address(host).is_unspecified:
+            host = _own_address(listener.family)
+        if ipaddress.ip_address(host).version == 6:
+            host = f"[{host}]"
+    except ValueError:
+        pass  # a name
+    return f"http://{host}" if port == HTTP_PORT else f"http://{host}:{port}"
+
+
+def _own_address(family: int) -> str:
+    """Find the address that this machine has on the network, without sending anything."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((_SOMEWHERE_ELSE, 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return LOOPBACK if family == socket.AF_INET else "::1"
+
+
+def secret_in(file: Path | None) -> str:
+    """Read the secret from a file, which is made where it is missing; a new one without a file.
 
     Raises:
-        UsageError: the port cannot be had.
+        UsageError: the file cannot be read or written, or what is in it is too short to be safe.
     """
-    with listen(port) as listener:
-        port = listener.getsockname()[1]
-        secret = new_secret()
-        page = Page(index, Thumbnails(default_cache()), plan_file)
-        config = uvicorn.Config(
-            Guard(page.app(), secret, port),
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_level="critical",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            limit_concurrency=MOST_AT_ONCE,
-            timeout_graceful_shutdown=GOODBYE_SECONDS,
+    if file is None:
+        return new_secret()
+    try:
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            secret = file.read_text("ascii").strip()
+        else:
+            secret = new_secret()
+            with os.fdopen(descriptor, "w") as made:
+                made.write(secret + "\n")
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not plain text"
+        raise UsageError(f"cannot read the secret in {file} ({reason})") from error
+    letters = secret.replace("-", "").replace("_", "")
+    if len(secret) < SHORTEST_SECRET or not letters.isalnum():
+        raise UsageError(
+            f"the secret in {file} must be at least {SHORTEST_SECRET} letters, digits, '-' or '_': "
+            "delete the file, and a good one is made"
         )
-        # The port takes connections from here on; they are answered as soon as the server runs.
-        ready(f"http://{HOST}:{port}/{secret}/")
-        uvicorn.Server(config).run(sockets=[listener])
+    return secret
+
+
+def run(
+    app: ASGIApp,
+    listener: socket.socket,
+    secret: str,
+    ready: Callable[[], None],
+    names: Collection[str] = (),
+) -> None:
+    """Serve an application until SIGINT (KeyboardInterrupt is raised then) or SIGTERM.
+
+    Args:
+        app: the application; :class:`Guard` stands before it.
+        listener: as :func:`listen` gives it.
+        secret: that opens it.
+        ready: called once the server can be reached.
+        names: host names of this server beside those that it knows.
+    """
+    config = uvicorn.Config(
+        Guard(app, secret, listener.getsockname()[1], names),
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_level="critical",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MOST_AT_ONCE,
+        timeout_graceful_shutdown=GOODBYE_SECONDS,
+    )
+    # The port takes connections from here on; they are answered as soon as the server runs.
+    ready()
+    uvicorn.Server(config).run(sockets=[listener])

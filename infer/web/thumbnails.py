@@ -12,7 +12,9 @@ import io
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from ..encoder.embed import content_digest
 from ..errors import PhotoError
@@ -22,7 +24,8 @@ from ..machine import available_cores
 from ..photos.decode import load_thumbnail
 
 TILE_SIDE = 360  # pixels of the longer side: tiles are about 180 CSS pixels, often at twice that
-VIEW_SIDE = 2048  # pixels of the longer side where one photo is looked at
+VIEW_SIDES = (1280, 2048, 4096)  # pixels of the longer side where one photo is looked at
+VIEW_SIDE = 2048  # where nothing is said
 JPEG_QUALITY = 80
 CACHE_BYTES = 1_000_000_000  # thumbnails of about 50,000 photos
 TRIM_TO = 0.9  # of the cap: so that not every new thumbnail makes one leave
@@ -65,17 +68,28 @@ class Thumbnails:
         self._keep(kept, jpeg)
         return jpeg
 
-    def view(self, photo: IndexedPhoto) -> bytes:
-        """Give a large JPEG of a photo. It is not kept.
+    def view(self, photo: IndexedPhoto, side: int = VIEW_SIDE) -> bytes:
+        """Give a large JPEG of a photo, no side longer than ``side``. It is not kept.
 
         Raises:
             PhotoError: its file is gone, changed or unreadable.
         """
-        return self._shrink(photo, VIEW_SIDE)
+        return self._shrink(photo, side)
+
+    def of_file(self, file: BinaryIO, name: str, side: int) -> bytes:
+        """Give a JPEG of a photo that is not of the index, no side longer than ``side``.
+
+        Raises:
+            PhotoError: it is no photo.
+        """
+        return self._jpeg(lambda: file, name, side)
 
     def _shrink(self, photo: IndexedPhoto, side: int) -> bytes:
+        return self._jpeg(lambda: read_indexed(photo), photo.path.name, side)
+
+    def _jpeg(self, source: Callable[[], bytes | BinaryIO], name: str, side: int) -> bytes:
         with self._decoding:
-            image = load_thumbnail(read_indexed(photo), side, photo.path.name)
+            image = load_thumbnail(source(), side, name)
             jpeg = io.BytesIO()
             image.save(jpeg, "JPEG", quality=JPEG_QUALITY, progressive=side > TILE_SIDE)
         return jpeg.getvalue()

@@ -139,8 +139,8 @@ def ask(address: str, count: int) -> None:
     folder = json.loads(urllib.request.urlopen(f"{address}api/folders").read())[-1]["key"]
     questions = {
         "a part of the list": "api/photos?count=200&first={}",
-        "neighbours": "api/photos/{}/similar?count=60",
-        "neighbours in a folder": f"api/photos/{{}}/similar?count=60&folder={folder}",
+        "neighbours": "api/similar?like={}&count=60",
+        "neighbours in a folder": f"api/similar?like={{}}&count=60&folder={folder}",
     }
     for name, question in questions.items():
         times = []

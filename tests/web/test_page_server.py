@@ -12,16 +12,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import PROGRAM, Run
+from conftest import PROGRAM, Run, fails
 from imgsim_edge.infer import ImageIndex
 from imgsim_edge.infer.cleanup.plan import read_plan
 from imgsim_edge.infer.errors import PhotoError
+from imgsim_edge.infer.web.download_app import archive_of
+from imgsim_edge.infer.web.guard import WAIT_SECONDS, WRONG_TRIES
 from imgsim_edge.infer.web.listing import Collection
 from imgsim_edge.infer.web.thumbnails import TILE_SIDE, Thumbnails
 from PIL import Image
@@ -51,8 +55,17 @@ class Server:
         return urlsplit(self.address).port or 0
 
     @property
-    def secret(self) -> str:
+    def link(self) -> str:
+        """The path of the link, with the secret."""
         return urlsplit(self.address).path
+
+    @cached_property
+    def cookie(self) -> str:
+        """What a browser is given for the link."""
+        given = self.ask(self.link[1:], Cookie="").headers["set-cookie"]
+        assert "HttpOnly" in given
+        assert "SameSite=strict" in given
+        return given.split(";")[0]
 
     def ask(
         self,
@@ -60,18 +73,17 @@ class Server:
         *,
         method: str = "GET",
         body: bytes | None = None,
-        secret: str | None = None,
         **headers: str,
     ) -> Answer:
         """Ask as the page does, or otherwise where headers say so; the path goes out as it is."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         asked = {"Host": f"127.0.0.1:{self.port}"}
+        if "Cookie" not in headers:
+            asked["Cookie"] = self.cookie
         if method != "GET":
             asked["Origin"] = f"http://127.0.0.1:{self.port}"
         asked |= headers
-        connection.putrequest(
-            method, (self.secret if secret is None else secret) + path, skip_host=True
-        )
+        connection.putrequest(method, f"/{path}", skip_host=True)
         for name, value in asked.items():
             if value:
                 connection.putheader(name, value)
@@ -93,8 +105,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     servers: list[Server] = []
     cache = tmp_path_factory.mktemp("cache")
 
-    def start(index: Path, plan: Path = cache / "plan.json") -> Server:
-        command = ["browse", "--no-open", "--index", str(index), "--plan", str(plan)]
+    def start(index: Path, plan: Path = cache / "plan.json", options: Sequence[str] = ()) -> Server:
+        command = ["browse", "--no-open", "--index", str(index), "--plan", str(plan), *options]
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *command],
             stdout=subprocess.PIPE,
@@ -120,6 +132,11 @@ def server(indexed: Path, serve: Serve) -> Server:
 def photos_of(server: Server, **wishes: object) -> list[dict[str, object]]:
     query = "&".join(f"{name}={value}" for name, value in wishes.items())
     return json.loads(server.ask(f"api/photos?{query}").body)["photos"]
+
+
+def uploaded(server: Server, file: Path) -> str:
+    sent = server.ask(f"api/uploads?name={file.name}", method="POST", body=file.read_bytes())
+    return sent.json()["key"]
 
 
 def named(server: Server, name: str) -> dict[str, object]:
@@ -148,7 +165,7 @@ def test_the_collection_is_listed_in_parts(server: Server) -> None:
 
 def test_neighbours_are_those_of_the_index(server: Server, indexed: Path, collection: Path) -> None:
     coffee = named(server, "coffee.jpg")
-    answers = server.ask(f"api/photos/{coffee['id']}/similar?count=5").json()
+    answers = server.ask(f"api/similar?like={coffee['id']}&count=5").json()["matches"]
     assert answers[0]["name"] == "coffee-crop.jpg"
     with ImageIndex.open(indexed) as index:
         expected = index.similar(collection / "coffee.jpg", 5)
@@ -156,10 +173,11 @@ def test_neighbours_are_those_of_the_index(server: Server, indexed: Path, collec
 
 
 def test_a_photo_from_outside_finds_its_twin(server: Server, collection: Path) -> None:
-    answer = server.ask(
-        "api/search?count=3", method="POST", body=(collection / "rocket.jpg").read_bytes()
-    )
-    found = answer.json()
+    key = uploaded(server, collection / "rocket.jpg")
+    answer = server.ask(f"api/similar?upload={key}&count=3").json()
+    assert server.ask(f"api/similar?upload={key}&count=3").json() == answer
+    assert answer["upload"] == "rocket.jpg"
+    found = answer["matches"]
     assert found[0]["name"] == "rocket.jpg"
     assert found[0]["score"] == 1.0
     assert found[1]["name"] == "rocket-crop.jpg"
@@ -203,21 +221,42 @@ def test_folders_narrow_what_is_listed_and_found(
     key = next(f["key"] for f in folders if f["name"] == "a")
     assert {p["name"] for p in photos_of(server, folder=key)} == {"rocket.jpg", "coffee.jpg"}
     rocket = named(server, "rocket.jpg")
-    answers = server.ask(f"api/photos/{rocket['id']}/similar?folder={key}").json()
+    answers = server.ask(f"api/similar?like={rocket['id']}&folder={key}").json()["matches"]
     assert [answer["name"] for answer in answers] == ["coffee.jpg"]
     assert server.ask("api/photos?folder=unknown").status == 404
 
 
-def test_the_newest_photos_can_come_first(tmp_path: Path, collection: Path) -> None:
+def test_photos_lie_under_the_months_that_they_were_taken_in(
+    tmp_path: Path, collection: Path
+) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
-    for age, name in enumerate(("rocket", "china", "coffee")):
-        shutil.copy(collection / f"{name}.jpg", photos)
-        os.utime(photos / f"{name}.jpg", (1e9 - age, 1e9 - age))
+    dates = {
+        "rocket": "2024:05:31 23:59:59",
+        "china": "2024:06:01 00:00:00",
+        "coffee": "2019:01:02 03:04:05",
+        "flower": None,
+        "retina": "2024:05:01 10:00:00",
+    }
+    for name, date in dates.items():
+        exif = Image.Exif()
+        if date:
+            exif.get_ifd(0x8769)[0x9003] = date
+        with Image.open(collection / f"{name}.jpg") as image:
+            image.save(photos / f"{name}.jpg", exif=exif)
     with ImageIndex.create(tmp_path / "index") as index:
         index.add([photos])
-        ids = Collection(index).current().ids(None, newest_first=True).tolist()
-        assert [p.path.stem for p in index.photos(ids)] == ["rocket", "china", "coffee"]
+        listing = Collection(index).current()
+        ids = listing.ids(None, "taken").tolist()
+        names = [photo.path.stem for photo in index.photos(ids)]
+        assert names == ["china", "rocket", "retina", "coffee", "flower"]
+        assert [(s.heading, s.photos) for s in listing.sections(None, "taken")] == [
+            ("2024-06", 1),
+            ("2024-05", 2),
+            ("2019-01", 1),
+            (None, 1),
+        ]
+        assert [listing.place_of(n, None, "taken") for n in ids] == [0, 1, 2, 3, 4]
 
 
 def test_the_page_is_told_that_the_index_has_changed(
@@ -243,9 +282,99 @@ def test_the_page_is_told_that_the_index_has_changed(
 
 
 def test_a_request_without_the_secret_is_refused(server: Server) -> None:
-    for secret in ("/", "/static/", f"/{'x' * 32}/", server.secret[:-2] + "/", server.secret[:-1]):
-        assert server.ask("api/state", secret=secret).status == 403, secret
-    assert server.ask("", secret="/").status == 403
+    for path in ("", "api/state", "static/main.js", "x" * 32, server.link[1:-2], "view/1/1"):
+        assert server.ask(path, Cookie="").status == 403, path
+    name = server.cookie.split("=")[0]
+    assert server.ask("api/state", Cookie=f"{name}={'x' * 32}").status == 403
+    assert server.ask("api/state", Cookie="", Authorization="Bearer wrong").status == 403
+
+
+def test_a_program_brings_the_secret_in_a_header(server: Server, collection: Path) -> None:
+    bearer = f"Bearer {server.link.strip('/')}"
+    assert server.ask("api/state", Cookie="", Authorization=bearer).status == 200
+    photo = (collection / "rocket.jpg").read_bytes()
+    sent = {"method": "POST", "body": photo, "Cookie": "", "Origin": ""}
+    assert server.ask("api/uploads", **sent, Authorization=bearer).status == 200
+    assert server.ask("api/uploads", **sent).status == 403
+
+
+def test_many_wrong_secrets_slow_down_but_not_those_who_are_in(indexed: Path, serve: Serve) -> None:
+    server = serve(indexed)
+    assert server.ask("api/state").status == 200
+    for number in (*range(WRONG_TRIES - 1), *range(WRONG_TRIES)):  # the same one counts once
+        assert server.ask(f"{number:032}/", Cookie="").status == 403, number
+    refused = server.ask(f"{99:032}/", Cookie="")
+    assert (refused.status, refused.headers["retry-after"]) == (429, str(WAIT_SECONDS))
+    assert server.ask(server.link[1:], Cookie="").status == 429
+    assert server.ask("api/state").status == 200
+
+
+def test_a_read_only_page_shows_and_decides_nothing(indexed: Path, serve: Serve) -> None:
+    server = serve(indexed, options=("--read-only",))
+    assert server.ask("api/state").json()["read_only"] is True
+    assert server.ask("api/plan", method="POST").status == 403
+    assert post(server, "api/duplicates/1/0/distinct", True).status == 403
+    assert post(server, "api/paths", [0]).status == 200
+
+
+def test_a_secret_in_a_file_outlives_the_server(
+    indexed: Path, serve: Serve, run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    first = serve(indexed, options=("--secret-file", str(file)))
+    second = serve(indexed, options=("--secret-file", str(file)))
+    assert first.link == second.link
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text("short")
+    done = run("browse", "--no-open", "--secret-file", file, IMGSIM_EDGE_INDEX=str(indexed))
+    fails(done, "at least 24 letters")
+
+
+# --- what can be taken away ----------------------------------------------------------------------
+
+
+def test_chosen_photos_are_one_archive(server: Server, collection: Path) -> None:
+    chosen = [named(server, name)["id"] for name in ("coffee.jpg", "rocket.jpg")]
+    key = post(server, "api/archives", [*chosen, 10**6]).json()["key"]
+    answer = server.ask(f"archive/{key}")
+    assert answer.headers["cache-control"] == "private, no-store"
+    with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["coffee.jpg", "rocket.jpg"]
+        for name in archive.namelist():
+            assert archive.read(name) == (collection / name).read_bytes()
+    paths = post(server, "api/paths", chosen).json()
+    assert paths == [str(collection / "coffee.jpg"), str(collection / "rocket.jpg")]
+    assert server.ask("archive/unknown").status == 404
+    assert post(server, "api/archives", ["/etc/passwd"]).status == 400
+
+
+def test_an_archive_says_what_is_missing_and_keeps_names_apart(
+    tmp_path: Path, collection: Path
+) -> None:
+    for folder in ("a", "b", "c"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(collection / "coffee.jpg", tmp_path / folder)
+    with ImageIndex.create(tmp_path / "index") as index:
+        index.add([tmp_path / folder for folder in ("a", "b", "c")])
+        (tmp_path / "c" / "coffee.jpg").write_bytes(b"another")
+        parts = list(archive_of(index.photos()))
+    with zipfile.ZipFile(io.BytesIO(b"".join(parts))) as archive:
+        assert archive.namelist() == [
+            "coffee.jpg",
+            "coffee (2).jpg",
+            "NOT-IN-THIS-ARCHIVE.txt",
+        ]
+        assert "changed since" in archive.read("NOT-IN-THIS-ARCHIVE.txt").decode()
+
+
+def test_an_original_is_to_be_kept_and_not_shown(server: Server, collection: Path) -> None:
+    photo = named(server, "coffee.jpg")
+    answer = server.ask(f"original/{photo['id']}/{photo['version']}")
+    assert answer.body == (collection / "coffee.jpg").read_bytes()
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert server.ask(f"original/{photo['id']}/{'0' * 16}").status == 404
 
 
 @pytest.mark.parametrize(
@@ -266,11 +395,11 @@ def test_a_foreign_origin_is_refused(server: Server, origin: str, collection: Pa
     origin = origin.format(port=server.port)
     photo = (collection / "rocket.jpg").read_bytes()
     assert server.ask("api/state", Origin=origin).status == 403
-    assert server.ask("api/search", method="POST", body=photo, Origin=origin).status == 403
+    assert server.ask("api/uploads", method="POST", body=photo, Origin=origin).status == 403
 
 
 def test_a_post_that_does_not_name_its_origin_is_refused(server: Server) -> None:
-    assert server.ask("api/search", method="POST", body=b"x", Origin="").status == 403
+    assert server.ask("api/uploads", method="POST", body=b"x", Origin="").status == 403
 
 
 def test_every_answer_forbids_what_the_page_does_not_need(server: Server) -> None:
@@ -336,30 +465,33 @@ def test_a_file_that_was_swapped_for_another_is_not_shown(
 
 
 def test_uploads_are_capped_in_bytes_and_pixels(server: Server) -> None:
-    declared = server.ask("api/search", method="POST", **{"Content-Length": str(10**9)})
+    declared = server.ask("api/uploads", method="POST", **{"Content-Length": str(10**9)})
     assert declared.status == 413
     white = io.BytesIO()
     Image.new("L", (10_000, 9_000)).save(white, "PNG")
     assert len(white.getvalue()) < 1_000_000
-    answer = server.ask("api/search", method="POST", body=white.getvalue())
+    answer = server.ask("api/uploads", method="POST", body=white.getvalue())
     assert answer.status == 422
     assert "90 megapixels" in str(answer.json())
 
 
 def test_an_upload_that_is_no_photo_is_told_so(server: Server) -> None:
-    answer = server.ask("api/search", method="POST", body=b"no photo at all")
+    answer = server.ask("api/uploads", method="POST", body=b"no photo at all")
     assert (answer.status, answer.json()) == (
         422,
         {"error": "image: not an image of a known format"},
     )
-    assert server.ask("api/search", method="POST", body=b"").status == 422
+    assert server.ask("api/uploads", method="POST", body=b"").status == 422
 
 
 def test_nonsense_is_refused_and_stops_nothing(server: Server) -> None:
     assert server.ask("api/photos?first=x").status == 400
-    assert server.ask("api/photos/99999999/similar").status == 404
-    assert server.ask("api/photos/99999999999999999999999/similar").status == 404
-    assert server.ask("api/search", method="GET").status == 405
+    assert server.ask("api/similar?like=99999999").status == 404
+    assert server.ask("api/similar?like=99999999999999999999999").status == 404
+    assert server.ask("api/similar?like=x").status == 400
+    assert server.ask("api/similar").status == 400
+    assert server.ask("api/similar?upload=unknown").status == 404
+    assert server.ask("api/uploads", method="GET").status == 405
     assert server.ask("api/state", method="DELETE").status == 405
     assert server.ask("api/nothing").status == 404
     assert server.ask("api/state").status == 200

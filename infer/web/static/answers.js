@@ -13,6 +13,7 @@ export class Answers {
   #matches = [];
   #wanted = FIRST;
   #asking = null; // ends the question in progress
+  #key = ""; // of the dropped file, once the server has it
   #picture = ""; // address of the dropped file's picture
 
   constructor() {
@@ -20,7 +21,7 @@ export class Answers {
     element("more").addEventListener("click", () => this.#again(this.#wanted + FIRST));
     element("floor").addEventListener("input", () => this.#draw());
     element("copy").addEventListener("click", () => this.#copy());
-    element("matches").addEventListener("keydown", (event) => this.#key(event));
+    element("matches").addEventListener("keydown", (event) => this.#move(event));
   }
 
   /** Show a photo of the collection, and then its neighbours. */
@@ -72,6 +73,7 @@ export class Answers {
     this.#asking = new AbortController();
     if (this.#picture) URL.revokeObjectURL(this.#picture);
     this.#picture = "";
+    this.#key = "";
     this.#subject = null;
     this.#matches = [];
     this.#wanted = FIRST;
@@ -114,9 +116,13 @@ export class Answers {
     const wishes = new URLSearchParams({ count: this.#wanted, folder: element("found-folder").value });
     element("matches").setAttribute("aria-busy", "true");
     try {
-      this.#matches = this.hasFile
-        ? await ask(`api/search?${wishes}`, { method: "POST", body: this.#subject, signal })
-        : await ask(`api/photos/${this.#subject.id}/similar?${wishes}`, { signal });
+      let about = { like: this.#subject.id };
+      if (this.hasFile) {
+        const name = new URLSearchParams({ name: this.#subject.name });
+        this.#key ||= (await ask(`api/uploads?${name}`, { method: "POST", body: this.#subject, signal })).key;
+        about = { upload: this.#key };
+      }
+      this.#matches = (await ask(`api/similar?${wishes}&${new URLSearchParams(about)}`, { signal })).matches;
       complain(null);
     } catch (error) {
       if (!signal.aborted) this.#fail(error);
@@ -169,7 +175,7 @@ export class Answers {
   }
 
   /** Move between the answers by arrow keys, as they lie on the page. */
-  #key(event) {
+  #move(event) {
     const links = [...element("matches").querySelectorAll("a")];
     const now = links.indexOf(document.activeElement);
     if (now < 0 || event.ctrlKey || event.altKey || event.metaKey) return;

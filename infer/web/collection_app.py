@@ -1,0 +1,121 @@
+"""What the page can ask for about the collection: its folders, months and photos."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from itertools import islice
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..index.image_index import ImageIndex
+from .listing import Collection
+from .messages import as_json, brief, folder_of, indexed, number_of, order_of, shown
+
+MOST_LISTED = 500  # photos in one part of the listing
+
+
+class CollectionPage:
+    """The page's answers about the collection. Everything here may run in several threads."""
+
+    def __init__(self, index: ImageIndex, collection: Collection) -> None:
+        self._index = index
+        self._collection = collection
+
+    def routes(self) -> list[Route]:
+        """List what can be asked for."""
+        return [
+            Route("/api/folders", self.folders),
+            Route("/api/sections", self.sections),
+            Route("/api/photos", self.photos),
+            Route("/api/photos/{id:int}", self.photo),
+            Route("/api/unreadable", self.unreadable),
+        ]
+
+    def folders(self, request: Request) -> Response:
+        """List the folders that have photos below them, in the order of their paths."""
+        listing = self._collection.current()
+        return as_json(
+            [
+                {
+                    "key": folder.key,
+                    "name": shown(folder.path if folder.depth == 0 else folder.path.name),
+                    "depth": folder.depth,
+                    "photos": folder.stop - folder.first,
+                }
+                for folder in listing.folders.values()
+            ]
+        )
+
+    def sections(self, request: Request) -> Response:
+        """Count the photos under each heading of a ``folder`` in an ``order``.
+
+        A heading is a month (``"2024-05"``; null for photos without a date) or the key of a folder.
+        """
+        listing = self._collection.current()
+        found = listing.sections(folder_of(request, listing), order_of(request))
+        return as_json(
+            {
+                "generation": listing.generation,
+                "sections": [{"heading": s.heading, "photos": s.photos} for s in found],
+            }
+        )
+
+    def photos(self, request: Request) -> Response:
+        """List ``count`` photos from ``first`` on, of a ``folder``, in an ``order``."""
+        listing = self._collection.current()
+        ids = listing.ids(folder_of(request, listing), order_of(request))
+        first = number_of(request, "first", 0, len(ids))
+        count = number_of(request, "count", MOST_LISTED, MOST_LISTED)
+        wanted = ids[first : first + count].tolist()
+        found = {photo.id: photo for photo in self._index.photos(wanted)}
+        return as_json(
+            {
+                "generation": listing.generation,
+                "total": len(ids),
+                # One that has left since then stays as a gap, so that the others keep their places.
+                "photos": [brief(found[n]) if n in found else None for n in wanted],
+            }
+        )
+
+    def photo(self, request: Request) -> Response:
+        """Describe one photo, and its place in a ``folder`` and an ``order``."""
+        photo = indexed(self._index, request)
+        listing = self._collection.current()
+        metadata = photo.metadata
+        taken = metadata.taken_ms if metadata else None
+        return as_json(
+            {
+                **brief(photo),
+                "path": shown(photo.path),
+                "folder": shown(photo.path.parent),
+                "folder_key": listing.key_of(photo.path.parent),
+                "bytes": photo.size,
+                "changed": photo.mtime_ns // 1_000_000,  # milliseconds, as JavaScript counts
+                # As the camera's clock stood, in whatever zone.
+                "taken": _wall_clock(taken),
+                "taken_source": metadata.taken_source if metadata else None,
+                "camera": metadata.camera if metadata else None,
+                "place": listing.place_of(photo.id, folder_of(request, listing), order_of(request)),
+            }
+        )
+
+    def unreadable(self, request: Request) -> Response:
+        """List files that could not be read as photos, and why."""
+        return as_json(
+            [
+                {"path": shown(problem.path), "reason": problem.reason}
+                for problem in islice(self._index.unreadable(), MOST_LISTED)
+            ]
+        )
+
+
+def _wall_clock(milliseconds: int | None) -> str | None:
+    if milliseconds is None:
+        return None
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return moment.strftime("%Y-%m-%dT%H:%M:%S")

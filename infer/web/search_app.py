@@ -1,0 +1,134 @@
+"""What the page can ask for about photos that are alike."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..arrays import Vectors
+from ..errors import PhotoError
+from ..index.image_index import ImageIndex, IndexedPhoto, Match
+from ..photos.opening import opened
+from .listing import Collection
+from .messages import ASKING, as_json, body_of, brief, folder_of, number_of, numbers_of, shown
+from .uploads import Uploads
+
+UPLOAD_PIXELS = 80_000_000
+MOST_ANSWERS = 500
+MOST_EXAMPLES = 50  # photos that one search may be for, and against
+UNLIKE = 0.5  # weight of the photos that the answers are not to be like
+LONGEST_NAME = 200  # letters of an upload's name that are kept
+
+
+class SearchPage:
+    """The page's answers about likeness. Everything here may run in several threads at once."""
+
+    def __init__(self, index: ImageIndex, collection: Collection, uploads: Uploads) -> None:
+        self._index = index
+        self._collection = collection
+        self._uploads = uploads
+        self._one_upload = threading.Lock()  # one at a time, so that memory is bounded
+
+    def routes(self) -> list[Route]:
+        """List what can be asked for."""
+        return [
+            Route("/api/similar", self.similar),
+            Route("/api/uploads", self.upload, methods=["POST"], name=ASKING),
+        ]
+
+    async def upload(self, request: Request) -> Response:
+        """Take the photo in the request's body, to search by it; ``name`` is that of its file."""
+        content = await body_of(request)
+        return await run_in_threadpool(self._keep, request, content)
+
+    def _keep(self, request: Request, content: bytes) -> Response:
+        with self._one_upload:
+            _check_pixels(content)
+            self._index.embed([content])  # what is no photo is told at once
+            name = request.query_params.get("name", "")[:LONGEST_NAME]
+            return as_json({"key": self._uploads.add(content, name)})
+
+    def similar(self, request: Request) -> Response:
+        """Find ``count`` photos like others, below a ``folder``.
+
+        ``like`` and ``unlike`` are lists of ids, ``upload`` the key of a photo that was uploaded.
+        """
+        like = self._examples(request, "like")
+        unlike = self._examples(request, "unlike")
+        key = request.query_params.get("upload")
+        if not like and not key:
+            raise HTTPException(400, "name a photo that the answers are to be like")
+        folder = folder_of(request, self._collection.current())
+        matches = self._index.similar(
+            self._query(like, unlike, key),
+            max(1, number_of(request, "count", 60, MOST_ANSWERS)),
+            within=folder.path if folder else None,
+            omit=[photo.id for photo in (*like, *unlike)],
+        )
+        return as_json(
+            {
+                "upload": shown(self._uploads.name(key)) if key else None,
+                "like": [brief(photo) for photo in like],
+                "unlike": [brief(photo) for photo in unlike],
+                "matches": self._described(matches),
+            }
+        )
+
+    def _query(
+        self, like: list[IndexedPhoto], unlike: list[IndexedPhoto], key: str | None
+    ) -> Vectors:
+        """Combine photos: the mean of those to be like, away from the mean of the others."""
+        _, wanted = self._index.vectors([photo.id for photo in like])
+        _, unwanted = self._index.vectors([photo.id for photo in unlike])
+        if key:
+            with self._one_upload, self._uploads.open(key) as file:
+                wanted = np.concatenate([wanted, self._index.embed([file])])
+        query: Vectors = wanted.mean(axis=0)
+        if len(unwanted):
+            query -= UNLIKE * unwanted.mean(axis=0)
+        return query
+
+    def _examples(self, request: Request, name: str) -> list[IndexedPhoto]:
+        wanted = numbers_of(request, name, MOST_EXAMPLES)
+        found = list(self._index.photos(wanted))
+        if len(found) < len(wanted):
+            raise HTTPException(404, "this photo is not in the index any more")
+        return found
+
+    def _described(self, matches: list[Match]) -> list[dict[str, object]]:
+        photos = {photo.id: photo for photo in self._index.photos([m.id for m in matches])}
+        background = self._index.background()
+        return [
+            {
+                **brief(photos[match.id]),
+                "score": round(match.score, 4),
+                # The share of random pairs that are at least as similar.
+                "share": background.share(match.score) if background else None,
+            }
+            for match in matches
+            if match.id in photos
+        ]
+
+
+def _check_pixels(content: bytes) -> None:
+    """Refuse a photo that would take much memory to decode, by what its header declares."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with opened(content, 0) as photo:
+                pixels = photo.size[0] * photo.size[1]
+    except Exception:  # noqa: BLE001 - what is wrong with it is told by the search
+        return
+    if pixels > UPLOAD_PIXELS:
+        raise PhotoError(
+            "image",
+            f"has {pixels // 1_000_000} megapixels, this page takes up to "
+            f"{UPLOAD_PIXELS // 1_000_000}: search for it with `imgsim-edge similar FILE`",
+        )
