@@ -89,7 +89,7 @@ def test_encoders_stand_side_by_side_on_the_same_photos(
     ours, colours = map(json.loads, both.stdout.splitlines())
     alone = json.loads(run("evaluate", labelled, "--model", tiny, "--json").stdout)
     assert colours["exact"] == alone["exact"]
-    assert (ours["dimension"], colours["dimension"]) == (64, 4)
+    assert (ours["dimension"], colours["dimension"]) == (64, 8)
     assert (ours["gain"], alone["gain"]) == (None, None)
     gain = colours["exact"]["mAP"]["value"] - ours["exact"]["mAP"]["value"]
     assert colours["gain"]["mAP"]["value"] == pytest.approx(gain)
