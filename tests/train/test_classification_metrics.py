@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imgsim_edge.infer.progress import Progress
 from imgsim_edge.train.data.split import Split
+from imgsim_edge.train.progress import Progress
 from imgsim_edge.train.report.charts import Line, line_chart
 from imgsim_edge.train.report.metrics import MeasuredPhotos, measure, share
 from imgsim_edge.train.report.page import write_report
