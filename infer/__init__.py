@@ -1,7 +1,8 @@
 """Photos → vectors → neighbours: the light runtime of imgsim-edge.
 
 Everything public can be imported from here; each name is loaded when it is first used, so that
-importing this package costs next to nothing.
+importing this package costs next to nothing. The command line uses these names, and beside them
+only what lays out answers (``output``, ``web``).
 """
 
 from __future__ import annotations
@@ -10,24 +11,100 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cleanup.apply import CleanupReport as CleanupReport
+    from .cleanup.apply import apply as apply
+    from .cleanup.apply import undo as undo
+    from .cleanup.journal import default_journals as default_journals
+    from .cleanup.plan import Plan as Plan
+    from .cleanup.plan import PlannedFile as PlannedFile
+    from .cleanup.plan import PlannedGroup as PlannedGroup
+    from .cleanup.plan import plan_of as plan_of
+    from .cleanup.plan import read_plan as read_plan
+    from .cleanup.plan import write_plan as write_plan
+    from .duplicates.groups import Copy as Copy
+    from .duplicates.groups import Duplicates as Duplicates
+    from .duplicates.groups import Group as Group
+    from .duplicates.groups import find_groups as find_groups
+    from .duplicates.keep import keep_rule as keep_rule
+    from .encoder.embed import EmbeddedFile as EmbeddedFile
+    from .encoder.embed import embed_files as embed_files
     from .encoder.onnx_encoder import Encoder as Encoder
+    from .errors import CleanupError as CleanupError
+    from .errors import EncoderError as EncoderError
     from .errors import ImgsimError as ImgsimError
+    from .errors import IndexBusyError as IndexBusyError
+    from .errors import IndexDamagedError as IndexDamagedError
+    from .errors import IndexMismatchError as IndexMismatchError
+    from .errors import IndexMissingError as IndexMissingError
+    from .errors import JournalError as JournalError
+    from .errors import PhotoError as PhotoError
+    from .errors import PlanError as PlanError
+    from .errors import Problem as Problem
+    from .errors import UsageError as UsageError
+    from .evaluation.labelled import LabelledPhotos as LabelledPhotos
+    from .evaluation.labelled import labelled_photos as labelled_photos
+    from .evaluation.retrieval import Evaluation as Evaluation
+    from .evaluation.retrieval import evaluate as evaluate
     from .index.image_index import ImageIndex as ImageIndex
-    from .index.image_index import Match as Match
+    from .index.image_index import default_index as default_index
     from .index.items import Item as Item
+    from .index.query import Query as Query
+    from .index.report import AddReport as AddReport
+    from .index.results import IndexedPhoto as IndexedPhoto
+    from .index.results import IndexInfo as IndexInfo
+    from .index.results import Label as Label
+    from .index.results import Match as Match
+    from .index.results import Neighbours as Neighbours
+    from .index.verify import Finding as Finding
+    from .index.watch import Follower as Follower
+    from .labels.suggest import Suggestion as Suggestion
+    from .labels.suggest import Suggestions as Suggestions
+    from .labels.suggest import suggest as suggest
     from .photos.decode import Photo as Photo
     from .photos.decode import load_photo as load_photo
+    from .photos.formats import FORMATS as FORMATS
+    from .photos.formats import Format as Format
+    from .photos.metadata import PhotoMetadata as PhotoMetadata
+    from .photos.scan import FoundFile as FoundFile
+    from .photos.scan import scan_files as scan_files
+    from .progress import Progress as Progress
+    from .search.rarity import Background as Background
 
-_HOME = {
-    "Encoder": "encoder.onnx_encoder",
-    "ImgsimError": "errors",
-    "ImageIndex": "index.image_index",
-    "Item": "index.items",
-    "Match": "index.image_index",
-    "Photo": "photos.decode",
-    "load_photo": "photos.decode",
+_HOMES = {
+    "cleanup.apply": ("CleanupReport", "apply", "undo"),
+    "cleanup.journal": ("default_journals",),
+    "cleanup.plan": (
+        *("Plan", "PlannedFile", "PlannedGroup"),
+        *("plan_of", "read_plan", "write_plan"),
+    ),
+    "duplicates.groups": ("Copy", "Duplicates", "Group", "find_groups"),
+    "duplicates.keep": ("keep_rule",),
+    "encoder.embed": ("EmbeddedFile", "embed_files"),
+    "encoder.onnx_encoder": ("Encoder",),
+    "errors": (
+        *("CleanupError", "EncoderError", "ImgsimError", "IndexBusyError", "IndexDamagedError"),
+        *("IndexMismatchError", "IndexMissingError", "JournalError", "PhotoError", "PlanError"),
+        *("Problem", "UsageError"),
+    ),
+    "evaluation.labelled": ("LabelledPhotos", "labelled_photos"),
+    "evaluation.retrieval": ("Evaluation", "evaluate"),
+    "index.image_index": ("ImageIndex", "default_index"),
+    "index.items": ("Item",),
+    "index.query": ("Query",),
+    "index.results": ("IndexedPhoto", "IndexInfo", "Label", "Match", "Neighbours"),
+    "index.report": ("AddReport",),
+    "index.verify": ("Finding",),
+    "index.watch": ("Follower",),
+    "labels.suggest": ("Suggestion", "Suggestions", "suggest"),
+    "photos.formats": ("FORMATS", "Format"),
+    "photos.decode": ("Photo", "load_photo"),
+    "photos.scan": ("FoundFile", "scan_files"),
+    "photos.metadata": ("PhotoMetadata",),
+    "progress": ("Progress",),
+    "search.rarity": ("Background",),
 }
-__all__ = ["Encoder", "ImageIndex", "ImgsimError", "Item", "Match", "Photo", "load_photo"]
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

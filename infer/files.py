@@ -17,6 +17,16 @@ from .errors import UsageError
 _number = itertools.count()
 
 
+def data_folder(name: str, variable: str) -> Path:
+    """Name a folder for this user's data: what an environment variable says, or the platform."""
+    named = os.environ.get(variable)
+    if named:
+        return Path(named)
+    from platformdirs import user_data_path
+
+    return user_data_path("imgsim-edge", appauthor=False) / name
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Lend a path to write to; what was written there takes its place when the block ends well.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JournalError
+from ..files import data_folder
 
 FORMAT = 1  # of the file, in its first line
 SUFFIX = ".jsonl"
@@ -42,15 +43,10 @@ class Step:
     mode: int
 
 
-def default_folder() -> Path:
+def default_journals() -> Path:
     """Name the folder of the journals: ``$IMGSIM_EDGE_JOURNALS`` or a place for user's data."""
-    named = os.environ.get("IMGSIM_EDGE_JOURNALS")
-    if named:
-        return Path(named)
-    from platformdirs import user_data_path
-
     # Beside the index and not in it: an index may be deleted at any time.
-    return user_data_path("imgsim-edge", appauthor=False) / "journals"
+    return data_folder("journals", "IMGSIM_EDGE_JOURNALS")
 
 
 class Journal:

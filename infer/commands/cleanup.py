@@ -33,16 +33,16 @@ def apply_command(
     as_json: JsonOption = False,
 ) -> None:
     """Let the files of a plan go, in one of three ways, each of which `undo` takes back."""
-    from ..cleanup import apply as cleanup
-    from ..cleanup.journal import default_folder
+    from ..cleanup.apply import HARDLINK, MOVE, TRASH, apply
+    from ..cleanup.journal import default_journals
     from ..cleanup.plan import read_plan
 
     ways = [
         name
         for name, chosen in (
-            (cleanup.TRASH, trash),
-            (cleanup.HARDLINK, hardlink),
-            (cleanup.MOVE, move_to is not None),
+            (TRASH, trash),
+            (HARDLINK, hardlink),
+            (MOVE, move_to is not None),
         )
         if chosen
     ]
@@ -50,10 +50,10 @@ def apply_command(
         raise typer.BadParameter("give one of --trash, --hardlink and --move-to DIR")
     read = read_plan(plan)
     with progress("cleaning up") as show:
-        report = cleanup.apply(
+        report = apply(
             read,
             ways[0],
-            journals or default_folder(),
+            journals or default_journals(),
             target=None if move_to is None else move_to.absolute(),
             progress=show,
         )
@@ -74,11 +74,11 @@ def undo_command(
     as_json: JsonOption = False,
 ) -> None:
     """Take the last `apply` back."""
-    from ..cleanup import apply as cleanup
-    from ..cleanup.journal import default_folder
+    from ..cleanup.apply import undo
+    from ..cleanup.journal import default_journals
 
     with progress("putting back") as show:
-        report = cleanup.undo(journals or default_folder(), journal, progress=show)
+        report = undo(journals or default_journals(), journal, progress=show)
     _tell(report, "put back", as_json)
     if report.refused:
         raise typer.Exit(1)

@@ -22,8 +22,9 @@ from .outputs import (
 )
 
 if TYPE_CHECKING:
-    from ..index.image_index import ImageIndex, Match
+    from ..index.image_index import ImageIndex
     from ..index.query import Query
+    from ..index.results import Match
     from ..search.rarity import Background
 
 STDIN = "-"

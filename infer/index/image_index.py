@@ -31,6 +31,7 @@ from ..catalogue.rows import (
 from ..encoder.details import details_of
 from ..encoder.onnx_encoder import Encoder
 from ..errors import IndexMismatchError, IndexMissingError, Problem, UsageError
+from ..files import data_folder
 from ..search.exact import Chunk, Nearest, Stored, all_vectors, sample, stream
 from ..search.planner import Searcher
 from ..search.rarity import SAMPLE as BACKGROUND_SAMPLE
@@ -58,14 +59,9 @@ _BLOCKS_DRAWN = 64  # of vectors, in which photos are drawn at random
 _JOIN_PART = 1024  # photos of a self-join that are asked for at once
 
 
-def default_folder() -> Path:
+def default_index() -> Path:
     """Name the folder of the index: ``$IMGSIM_EDGE_INDEX`` or a place for this user's data."""
-    named = os.environ.get("IMGSIM_EDGE_INDEX")
-    if named:
-        return Path(named)
-    from platformdirs import user_data_path
-
-    return user_data_path("imgsim-edge", appauthor=False) / "index"
+    return data_folder("index", "IMGSIM_EDGE_INDEX")
 
 
 class ImageIndex:
@@ -110,7 +106,7 @@ class ImageIndex:
             IndexMismatchError: of a newer format, or made by another encoder than ``model``.
             IndexDamagedError: its catalogue is damaged.
         """
-        return cls(Catalogue(Path(folder) if folder else default_folder()), model)
+        return cls(Catalogue(Path(folder) if folder else default_index()), model)
 
     @classmethod
     def create(
@@ -126,7 +122,7 @@ class ImageIndex:
         except IndexMissingError:
             encoder = Encoder(model or "default", threads=1)
             name = "default" if model is None else str(model)
-            where = Path(folder) if folder else default_folder()
+            where = Path(folder) if folder else default_index()
             if Path(name).is_file():
                 name = str(Path(name).absolute())
             catalogue = Catalogue.create(where, encoder.digest, name, encoder.dimension)
@@ -151,7 +147,7 @@ class ImageIndex:
         """
         from .repair import repair
 
-        return repair(Path(folder) if folder else default_folder())
+        return repair(Path(folder) if folder else default_index())
 
     def close(self) -> None:
         """Release the index's files."""

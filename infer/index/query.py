@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from ..photos.decode import Photo
 
-    Query = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
+# In quotes, since Pillow is loaded by what needs it.
+Query: TypeAlias = (
+    "Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.float32]"
+)
 
 
 @dataclass(frozen=True, eq=False)
