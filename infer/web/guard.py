@@ -41,7 +41,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' blob:",  # blob: a photo that was dropped on the page
+        "img-src 'self'",
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
@@ -122,7 +122,8 @@ class Guard:
         machine = socket.gethostname().lower()
         self._app = app
         self._secret = secret
-        self._session = secrets.token_urlsafe(SECRET_BYTES)
+        # Of the secret, so that a browser is still in when a server is back with the same one.
+        self._session = hashlib.blake2b(b"session", key=secret.encode()[:64]).hexdigest()
         self._cookie = f"imgsim-edge-{port}"  # cookies are shared by the ports of a host
         self._port = port
         self._names = {"localhost", machine, f"{machine}.local", *map(str.lower, names)}

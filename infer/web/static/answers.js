@@ -1,185 +1,224 @@
-// One photo and the photos like it: one of the collection, or one that was dropped on the page.
+// Photos like one or several others, by how much they are alike.
 
-import { announce, ask, bytes, complain, count, element, make, thumbnail, view } from "./page.js";
+import { read, write } from "./address.js";
+import { announce, ask, complain, count, element, icon, make, thumbnail, view } from "./page.js";
+import { onLongPress } from "./selection.js";
+import { fillTile, makeTile, markTile } from "./tile.js";
 
 const FIRST = 60; // answers that are asked for at first, and how many more each time
 const MOST = 500; // answers that the server gives
 const NARROWEST = 0.5; // proportions beyond these are cropped, so that rows stay even
 const WIDEST = 2.4;
-const SHORT = new Intl.NumberFormat("en", { notation: "compact" });
+const BANDS = { same: "The same picture", close: "Close", related: "Related", weak: "Hardly alike" };
+const FOLDED = "weak"; // the band that is folded away
 
 export class Answers {
-  #subject = null; // the photo of the collection that was asked for, or the file that was dropped
-  #matches = [];
+  #asked = null; // {like, unlike, upload, folder}
+  #answer = null; // {like, unlike, upload, matches}
+  #shown = []; // answers in the order of the page, copies left out
   #wanted = FIRST;
-  #asking = null; // ends the question in progress
-  #key = ""; // of the dropped file, once the server has it
-  #picture = ""; // address of the dropped file's picture
+  #asking = new AbortController(); // ends the question in progress
+  #anchor = 0; // where a range of selected photos begins
+  #open;
+  #selection;
+  #isUnfolded = false;
 
-  constructor() {
-    element("found-folder").addEventListener("change", () => this.#again(FIRST));
+  /** `open(place, photo)` is called for the photo that is to be looked at. */
+  constructor(open, selection) {
+    this.#open = open;
+    this.#selection = selection;
     element("more").addEventListener("click", () => this.#again(this.#wanted + FIRST));
-    element("floor").addEventListener("input", () => this.#draw());
-    element("copy").addEventListener("click", () => this.#copy());
-    element("matches").addEventListener("keydown", (event) => this.#move(event));
+    element("matches").addEventListener("keydown", (event) => this.#key(event));
+    element("matches").addEventListener("click", (event) => this.#click(event));
+    onLongPress(element("matches"), (target) => {
+      const place = placeOf(target);
+      if (place !== null) this.#pick(place, false);
+    });
+    selection.addEventListener("change", () => this.#mark());
   }
 
-  /** Show a photo of the collection, and then its neighbours. */
-  async showPhoto(id) {
-    this.#clear();
-    const question = this.#asking;
-    let photo;
-    try {
-      photo = await ask(`api/photos/${id}`, { signal: question.signal });
-    } catch (error) {
-      if (!question.signal.aborted) this.#fail(error);
-      return;
-    }
-    this.#subject = photo;
-    this.#picture = "";
-    this.#head(photo.name, view(photo), [
-      ["Size", `${photo.width.toLocaleString()} × ${photo.height.toLocaleString()} pixels, ${bytes(photo.bytes)}`],
-      ["Changed", new Date(photo.changed).toLocaleString()],
-      ["Path", photo.path],
-    ]);
-    element("copy").hidden = false;
-    await this.#ask();
+  get total() {
+    return this.#shown.length;
   }
 
-  /** Search by a file that was dropped, pasted or chosen. */
-  async showFile(file, most) {
-    this.#clear();
-    this.#subject = file;
-    this.#picture = URL.createObjectURL(file);
-    this.#head(file.name || "Pasted photo", this.#picture, [["Size", bytes(file.size)]]);
-    if (file.size > most) {
-      this.#fail(new Error(`This file has ${bytes(file.size)}; the page takes up to ${bytes(most)}.`));
-      return;
-    }
-    await this.#ask();
+  async at(place) {
+    return this.#shown[place] ?? null;
+  }
+
+  placeOf(id) {
+    return this.#shown.findIndex((match) => match.id === id);
+  }
+
+  focus(place) {
+    this.#link(place)?.focus();
+  }
+
+  /** Show the answers to {like, unlike, upload, folder}. */
+  async show(asked) {
+    this.#asked = asked;
+    this.#answer = null;
+    this.#shown = [];
+    this.#isUnfolded = false;
+    element("matches").replaceChildren();
+    element("examples").replaceChildren();
+    element("found-count").textContent = "";
+    element("answers-title").textContent = "Similar photos";
+    element("more").hidden = element("none").hidden = true;
+    await this.#again(FIRST);
   }
 
   /** Ask again, since the index has changed. */
   refresh() {
-    if (this.#subject) this.#again(this.#wanted);
+    if (this.#asked) this.#again(this.#wanted);
   }
 
-  get hasFile() {
-    return this.#subject instanceof File;
-  }
-
-  #clear() {
-    this.#asking?.abort();
-    this.#asking = new AbortController();
-    if (this.#picture) URL.revokeObjectURL(this.#picture);
-    this.#picture = "";
-    this.#key = "";
-    this.#subject = null;
-    this.#matches = [];
-    this.#wanted = FIRST;
-    element("copy").hidden = true;
-    element("more").hidden = true;
-    element("none").hidden = true;
-    element("found-count").textContent = "";
-    element("matches").replaceChildren();
-    this.#head("Photo", "", []);
-  }
-
-  #head(name, picture, facts) {
-    const image = element("subject");
-    document.title = `${name} – imgsim-edge`;
-    element("answers-title").textContent = name;
-    image.alt = picture ? name : "";
-    image.onerror = () => {
-      element("large").hidden = true;
-    };
-    if (picture) image.src = element("large").href = picture;
-    else image.removeAttribute("src");
-    element("large").hidden = !picture;
-    element("facts").replaceChildren(
-      ...facts.flatMap(([term, value]) => [
-        make("dt", { textContent: term }),
-        make("dd", { textContent: value }),
-      ]),
-    );
-  }
-
-  #again(wanted) {
+  async #again(wanted) {
     this.#asking.abort();
     this.#asking = new AbortController();
-    this.#wanted = Math.min(wanted, MOST);
-    this.#ask();
-  }
-
-  async #ask() {
     const { signal } = this.#asking;
-    const wishes = new URLSearchParams({ count: this.#wanted, folder: element("found-folder").value });
+    this.#wanted = Math.min(wanted, MOST);
+    const { like, unlike, upload, folder } = this.#asked;
+    const wishes = new URLSearchParams({ like: like.join(), unlike: unlike.join(), upload, folder, count: this.#wanted });
     element("matches").setAttribute("aria-busy", "true");
     try {
-      let about = { like: this.#subject.id };
-      if (this.hasFile) {
-        const name = new URLSearchParams({ name: this.#subject.name });
-        this.#key ||= (await ask(`api/uploads?${name}`, { method: "POST", body: this.#subject, signal })).key;
-        about = { upload: this.#key };
-      }
-      this.#matches = (await ask(`api/similar?${wishes}&${new URLSearchParams(about)}`, { signal })).matches;
-      complain(null);
+      this.#answer = await ask(`api/similar?${wishes}`, { signal });
     } catch (error) {
-      if (!signal.aborted) this.#fail(error);
+      if (signal.aborted) return;
+      element("none").hidden = false;
+      element("none").textContent = error.status === 404 ? sentence(error.message) : "";
+      if (error.status !== 404) complain(error.message);
       return;
+    } finally {
+      if (!signal.aborted) element("matches").setAttribute("aria-busy", "false");
     }
-    element("matches").setAttribute("aria-busy", "false");
     this.#draw();
-    announce(`${count(element("matches").childElementCount, "photo", "photos")} similar to ${element("answers-title").textContent}`);
-  }
-
-  #fail(error) {
-    element("matches").setAttribute("aria-busy", "false");
-    complain(error.message);
+    announce(`${count(this.#shown.length, "photo", "photos")}: ${element("answers-title").textContent}`);
   }
 
   #draw() {
-    const floor = Number(element("floor").value);
-    element("floor-shown").textContent = floor.toFixed(2);
-    const shown = this.#matches.filter(({ score }) => score >= floor);
-    const focused = document.activeElement?.dataset.id;
-    const list = element("matches");
-    const before = new Map([...list.children].map((item) => [item.dataset.key, item]));
-    list.replaceChildren(
-      ...shown.map((match) => {
-        const key = `${match.id}/${match.version}/${match.score}`;
-        return before.get(key) ?? item(match, key);
-      }),
-    );
-    if (focused) list.querySelector(`[data-id="${focused}"]`)?.focus({ preventScroll: true });
-    element("found-count").textContent = this.#matches.length ? shown.length.toLocaleString() : "";
-    element("none").hidden = shown.length > 0;
-    element("none").textContent = this.#matches.length
-      ? `The best score is ${this.#matches[0].score.toFixed(2)}: move the slider to see more.`
-      : "No other photo here.";
-    const isAll = this.#matches.length < this.#wanted || this.#wanted >= MOST;
-    element("more").hidden = isAll || shown.length < this.#matches.length;
+    const { like, unlike, upload, matches } = this.#answer;
+    this.#drawExamples();
+    const all = like.length + (upload === null ? 0 : 1);
+    const first = like[0]?.name ?? (upload || "your photo");
+    element("answers-title").textContent = all > 1 || unlike.length ? "Photos like these" : `Photos like ${first}`;
+    document.title = `${element("answers-title").textContent} – imgsim-edge`;
+    const copies = new Map(); // content → how many
+    this.#shown = matches.filter(({ version }) => {
+      copies.set(version, (copies.get(version) ?? 0) + 1);
+      return copies.get(version) === 1;
+    });
+    const focused = placeOf(document.activeElement);
+    const bands = new Map();
+    this.#shown.forEach((match, place) => {
+      const band = match.band ?? "";
+      if (!bands.has(band)) bands.set(band, []);
+      bands.get(band).push(this.#item(match, place, copies.get(match.version)));
+    });
+    element("matches").replaceChildren(...[...bands].map(([band, items]) => this.#band(band, items, bands.size)));
+    if (focused !== null) this.focus(focused);
+    this.#mark();
+    element("found-count").textContent = this.#shown.length.toLocaleString();
+    element("none").hidden = this.#shown.length > 0;
+    element("none").textContent = this.#asked.folder ? "No other photo in this folder." : "No other photo here.";
+    element("more").hidden = matches.length < this.#wanted || this.#wanted >= MOST;
   }
 
-  async #copy() {
-    try {
-      await navigator.clipboard.writeText(this.#subject.path);
-      announce("Path copied");
-      element("copy").textContent = "Copied";
-    } catch {
-      element("copy").textContent = "Not allowed by the browser";
+  #band(band, items, bands) {
+    const list = make("ul", { className: "matches", role: "list" }, ...items);
+    if (!band) return list;
+    const title = [BANDS[band], make("small", { textContent: items.length.toLocaleString() })];
+    if (band !== FOLDED || bands === 1) return make("section", { className: "band" }, make("h2", {}, ...title), list);
+    const folded = make("details", { className: "band", open: this.#isUnfolded }, make("summary", {}, make("h2", {}, ...title)), list);
+    folded.addEventListener("toggle", () => {
+      this.#isUnfolded = folded.open;
+    });
+    return folded;
+  }
+
+  /** Show what is searched by: each example can be looked at, and taken away. */
+  #drawExamples() {
+    const { like, unlike, upload } = this.#answer;
+    const chips = [];
+    if (upload !== null) chips.push(this.#chip(`upload/${this.#asked.upload}`, upload || "your photo", null, { upload: "" }));
+    for (const [photos, kind] of [[like, "like"], [unlike, "unlike"]]) {
+      for (const photo of photos) {
+        const rest = this.#asked[kind].filter((id) => id !== photo.id);
+        chips.push(this.#chip(chips.length ? thumbnail(photo) : view(photo, 1280), photo.name, photo, { [kind]: rest }, kind));
+      }
     }
-    setTimeout(() => {
-      element("copy").textContent = "Copy path";
-    }, 1500);
+    element("examples").classList.toggle("alone", chips.length === 1);
+    element("examples").replaceChildren(...chips);
+  }
+
+  #chip(picture, name, photo, without, kind = "like") {
+    const image = make("img", { src: picture, alt: "", draggable: false });
+    const shown = photo
+      ? make("a", { href: write({ ...read(), photo: photo.id }), "aria-label": `Look at ${name}` }, image)
+      : make("span", {}, image);
+    const isOnly = kind === "like" && this.#answer.like.length + (this.#answer.upload === null ? 0 : 1) === 1;
+    const chip = make("li", { className: kind }, shown, make("span", { className: "name", textContent: kind === "unlike" ? `not ${name}` : name }));
+    if (!isOnly) {
+      const away = make("a", { className: "away", href: write({ ...read(), ...without, photo: NaN }), "aria-label": `Search without ${name}` }, icon("close"));
+      chip.append(away);
+    }
+    return chip;
+  }
+
+  #item(match, place, copies) {
+    const { link, pick } = makeTile();
+    link.dataset.place = place;
+    link.tabIndex = place ? -1 : 0;
+    fillTile(link, pick, match);
+    const more = copies > 1 ? `${copies} copies` : "";
+    if (more) link.append(make("span", { className: "badge", textContent: more }));
+    const rare = match.rarity ? `\n1 random pair of photos in ${Math.round(match.rarity).toLocaleString()} is at least as similar` : "";
+    link.title = `${match.name}\nScore ${match.score.toFixed(2)}${rare}`;
+    const made = make("li", {}, link, pick);
+    made.dataset.id = match.id;
+    made.style.setProperty("--ratio", Math.min(WIDEST, Math.max(NARROWEST, match.width / match.height || 1)));
+    return made;
+  }
+
+  #mark() {
+    element("matches").classList.toggle("selecting", this.#selection.size > 0);
+    for (const item of element("matches").querySelectorAll("li")) {
+      markTile(item, item.querySelector(".pick"), this.#selection.has(Number(item.dataset.id)));
+    }
+  }
+
+  #link(place) {
+    return element("matches").querySelector(`.tile[data-place="${place}"]`);
+  }
+
+  #click(event) {
+    const place = placeOf(event.target);
+    if (place === null || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    if (event.shiftKey || event.target.closest(".pick") || this.#selection.size) this.#pick(place, event.shiftKey);
+    else this.#open(place, this.#shown[place]);
+  }
+
+  #pick(place, isRange) {
+    if (isRange) {
+      const [from, to] = [Math.min(place, this.#anchor), Math.max(place, this.#anchor)];
+      this.#selection.add(this.#shown.slice(from, to + 1));
+    } else {
+      this.#anchor = place;
+      this.#selection.toggle(this.#shown[place]);
+    }
   }
 
   /** Move between the answers by arrow keys, as they lie on the page. */
-  #move(event) {
-    const links = [...element("matches").querySelectorAll("a")];
+  #key(event) {
+    const links = [...element("matches").querySelectorAll(".tile")].filter((link) => link.checkVisibility());
     const now = links.indexOf(document.activeElement);
     if (now < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
-    const target = {
+    if (event.key === " ") {
+      event.preventDefault();
+      this.#pick(placeOf(links[now]), event.shiftKey);
+      return;
+    }
+    const to = {
       ArrowLeft: () => links[now - 1],
       ArrowRight: () => links[now + 1],
       Home: () => links[0],
@@ -187,10 +226,23 @@ export class Answers {
       ArrowUp: () => nearest(links.slice(0, now).reverse(), links[now]),
       ArrowDown: () => nearest(links.slice(now + 1), links[now]),
     }[event.key];
-    if (!target) return;
+    if (!to) return;
     event.preventDefault();
-    target()?.focus();
+    const next = to();
+    if (!next) return;
+    if (event.shiftKey) {
+      if (!this.#selection.size) this.#anchor = placeOf(links[now]);
+      this.#pick(placeOf(next), true);
+    }
+    links[now].tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
   }
+}
+
+function placeOf(node) {
+  const link = node?.closest?.("#matches li")?.querySelector(".tile");
+  return link ? Number(link.dataset.place) : null;
 }
 
 /** Find the link of the next other row that lies most nearly above or below. */
@@ -205,20 +257,4 @@ function nearest(links, from) {
     .sort((a, b) => distance(a) - distance(b))[0].link;
 }
 
-function item(match, key) {
-  const ratio = match.width / match.height || 1;
-  const image = make("img", { src: thumbnail(match), alt: match.name, loading: "lazy", draggable: false });
-  const score = make("span", { className: "score", textContent: match.score.toFixed(2) });
-  const link = make("a", { href: `#/photo/${match.id}`, title: match.name }, image, score);
-  if (match.share) {
-    const pairs = Math.round(1 / match.share);
-    link.title = `${match.name}\n1 random pair of photos in ${pairs.toLocaleString()} is at least as similar`;
-    score.append(make("small", { textContent: ` 1/${SHORT.format(pairs)}` }));
-  }
-  link.dataset.id = match.id;
-  image.onerror = () => link.classList.add("gone");
-  const made = make("li", {}, link);
-  made.dataset.key = key;
-  made.style.setProperty("--ratio", Math.min(WIDEST, Math.max(NARROWEST, ratio)));
-  return made;
-}
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;

@@ -1,127 +1,286 @@
 // The page: which view is shown, what the collection is, photos that are dropped on it.
 
+import { Actions } from "./actions.js";
+import { read, write } from "./address.js";
 import { Answers } from "./answers.js";
 import { Duplicates } from "./duplicates.js";
 import { Grid } from "./grid.js";
-import { announce, ask, complain, count, element, offerFolders } from "./page.js";
+import { Lightbox } from "./lightbox.js";
+import { announce, ask, bytes, complain, count, element, make, offerFolders } from "./page.js";
+import { Scrubber } from "./scrubber.js";
+import { Selection } from "./selection.js";
+import { Tree } from "./tree.js";
 
 const POLL = 2000; // milliseconds between two looks at whether the index has changed
+const STRANGE = 15; // times rarer where the server does not know this browser any more
+const MONTH = new Intl.DateTimeFormat("en", { month: "long", year: "numeric", timeZone: "UTC" });
+const UNDATED = "No date";
 
-const answers = new Answers();
+const selection = new Selection();
 const duplicates = new Duplicates();
+const answers = new Answers(openPhoto, selection);
 const grid = new Grid(
   element("grid"),
-  (first, count) => ask(`api/photos?${new URLSearchParams({ ...wishes(), first, count })}`),
-  (photo) => `#/photo/${photo.id}`,
+  (first, most) => ask(`api/photos?${new URLSearchParams({ ...wishes, first, count: most })}`),
+  openPhoto,
+  selection,
 );
-let state = { generation: -1, photos: 0, upload_bytes: 0 };
-let shown = null; // the view
-let left = 0; // where the collection was scrolled to when it was left
-let leftDuplicates = 0; // and the duplicates
-let dropped = null; // the file that was dropped last
+const scrubber = new Scrubber(element("scrubber"), grid);
+const lightbox = new Lightbox(selection, moved, closed);
+new Actions(selection, () => (shown === "answers" ? address : null));
+const beside = new Tree(element("folders"), "Folders", chooseFolder);
+const above = new Tree(element("folder-choice"), "Choose a folder", (key) => {
+  element("folder-dialog").close();
+  chooseFolder(key);
+});
 
-const wishes = () => ({ folder: element("folder").value, order: element("order").value });
+let state = { generation: -1, photos: 0, upload_bytes: 0, away: [], unreadable: 0 };
+let folders = [];
+let wishes = { folder: "", order: "" }; // what of the collection is shown
+let address = { view: "" }; // what is shown
+let shown = ""; // the view
+const left = {}; // where views were scrolled to when they were left
+let hasOpened = false; // the photo that is shown was opened here, so that going back closes it
 
 // --- views ---------------------------------------------------------------------------------------
 
 async function route() {
-  const [, name = "", id = ""] = location.hash.split("/");
-  const returns = shown !== null;
-  if (shown === "collection") left = scrollY;
-  if (shown === "duplicates") leftDuplicates = scrollY;
+  const wanted = read();
+  if (!wanted.view) wanted.view = shown || "collection"; // a photo over what is shown
+  const isOver = location.hash.startsWith("#/photo/");
+  const before = address;
+  const isFirst = !shown;
+  const isOther = write({ ...wanted, photo: NaN }) !== write({ ...before, photo: NaN });
+  if (!isOver || isFirst) {
+    address = { ...wanted, photo: NaN };
+    if (isOther || isFirst) await show();
+  }
+  if (Number.isNaN(wanted.photo)) lightbox.close();
+  else if (!lightbox.isOpen) await openById(wanted.photo, isOver, isFirst);
+}
+
+async function show() {
+  if (shown) left[shown] = scrollY;
+  const isNew = shown !== address.view;
+  lightbox.close();
   complain(null);
   duplicates.hide();
-  if (name === "photo" && id) {
-    show("answers");
-    await answers.showPhoto(encodeURIComponent(id));
-  } else if (name === "search" && dropped) {
-    show("answers");
-    await answers.showFile(dropped, state.upload_bytes);
-  } else if (name === "duplicates") {
-    show("duplicates");
-    await duplicates.show();
-    scrollTo(0, leftDuplicates);
-  } else {
-    show("collection");
-    scrollTo(0, left);
-    if (returns) grid.focus();
+  shown = address.view;
+  for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== shown;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.id === `to-${shown}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = shown === "duplicates" ? "Duplicates – imgsim-edge" : "imgsim-edge";
+  beside.mark(address.folder);
+  above.mark(address.folder);
+  for (const name of ["folder-button", "found-folder"]) {
+    element(name).lastElementChild.textContent = address.folder ? above.label(address.folder) : "All photos";
+  }
+  if (shown === "collection") await showCollection(isNew);
+  else {
+    scrollTo(0, shown === "duplicates" ? (left.duplicates ?? 0) : 0);
+    element(`${shown}-title`).focus({ preventScroll: true });
+    if (shown === "answers") await answers.show(address);
+    else await duplicates.show();
   }
 }
 
-function show(name) {
-  for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== name;
-  for (const link of document.querySelectorAll("nav a")) {
-    if (link.id === `to-${name}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  shown = name;
-  document.title = name === "duplicates" ? "Duplicates – imgsim-edge" : "imgsim-edge";
-  if (name === "collection") {
-    grid.draw();
-  } else {
-    scrollTo(0, 0);
-    element(`${name}-title`).focus({ preventScroll: true });
-  }
+function chooseFolder(folder) {
+  location.hash = write({ ...address, folder, photo: NaN });
 }
+
+element("folder-dialog").addEventListener("click", ({ target }) => {
+  if (target === element("folder-dialog")) target.close(); // beside it
+});
+element("close-folders").addEventListener("click", () => element("folder-dialog").close());
+for (const id of ["folder-button", "found-folder"]) {
+  element(id).addEventListener("click", () => {
+    element("folder-dialog").showModal();
+    above.focus();
+  });
+}
+element("order").addEventListener("change", ({ target }) => {
+  location.hash = write({ ...address, order: target.value, photo: NaN });
+});
 
 // --- the collection ------------------------------------------------------------------------------
 
-async function showCollection(isOther) {
-  const { total } = await ask(`api/photos?${new URLSearchParams({ ...wishes(), first: 0, count: 0 })}`);
-  element("count").textContent = total.toLocaleString();
-  element("empty").hidden = total > 0;
-  element("empty").textContent = "No photos here yet. Add some with: imgsim-edge index FOLDER";
-  if (isOther) grid.show(total);
-  else grid.refresh(total);
+/** Show the collection of the address; `isBack`: where it was left, if it is the same one. */
+async function showCollection(isBack) {
+  const asked = { folder: address.folder, order: address.order };
+  const isSame = isBack && grid.total && asked.folder === wishes.folder && (!asked.order || asked.order === wishes.order);
+  if (isSame) {
+    grid.draw();
+    scrollTo(0, left.collection ?? 0);
+    grid.focus();
+  } else {
+    scrollTo(0, 0);
+    await fillCollection(asked, (sections) => grid.show(sections));
+  }
 }
+
+async function fillCollection({ folder, order }, fill) {
+  let sections = [];
+  let chosen = order || "taken";
+  try {
+    ({ sections } = await ask(`api/sections?${new URLSearchParams({ folder, order: chosen })}`));
+    // Where no photo has a date, the folders tell more.
+    if (!order && sections.every(({ heading }) => heading === null)) {
+      chosen = "path";
+      ({ sections } = await ask(`api/sections?${new URLSearchParams({ folder, order: chosen })}`));
+    }
+  } catch (error) {
+    if (error.status === 404) location.hash = "#/"; // the folder has gone
+    else complain(error.message);
+    return;
+  }
+  wishes = { folder, order: chosen };
+  element("order").value = chosen;
+  const isByMonth = chosen === "taken";
+  const titled = sections.map(({ heading, photos }) => ({
+    heading: isByMonth ? month(heading) : sections.length > 1 ? above.label(heading) : undefined,
+    photos,
+  }));
+  fill(titled);
+  scrubber.show(isByMonth ? (heading) => heading.split(" ").at(-1).replace("date", UNDATED) : null);
+  element("count").textContent = grid.total.toLocaleString();
+  element("empty").hidden = sections.length > 0;
+}
+
+const month = (heading) => (heading ? MONTH.format(new Date(`${heading}-01T00:00:00Z`)) : UNDATED);
+
+grid.onscroll = () => scrubber.follow();
+
+// --- one photo -----------------------------------------------------------------------------------
+
+function openPhoto(place, photo) {
+  hasOpened = true;
+  history.pushState(null, "", write({ ...address, photo: photo.id }));
+  lightbox.open(shown === "answers" ? answers : grid, place);
+}
+
+/** Open a photo by its id: in its place among those that are shown, or alone. */
+async function openById(id, isOver, isFirst) {
+  hasOpened = false;
+  const place = shown === "answers" ? answers.placeOf(id) : -1;
+  if (place >= 0) {
+    await lightbox.open(answers, place);
+    return;
+  }
+  let photo;
+  try {
+    photo = await ask(`api/photos/${id}?${new URLSearchParams(wishes)}`);
+  } catch (error) {
+    complain(error.message);
+    return;
+  }
+  if (shown === "collection" && !isOver && photo.place !== null) await lightbox.open(grid, photo.place);
+  else {
+    hasOpened = isOver && !isFirst;
+    await lightbox.open({ total: 1, at: async () => photo }, 0);
+  }
+}
+
+function moved(photo) {
+  if (!location.hash.startsWith("#/photo/")) history.replaceState(null, "", write({ ...address, photo: photo.id }));
+}
+
+function closed(place) {
+  if (!Number.isNaN(read().photo)) {
+    if (hasOpened && history.length > 1) history.back();
+    else history.replaceState(null, "", write(address));
+  }
+  if (shown === "collection" && lightbox.source === grid) grid.focus(place);
+  else if (shown === "answers" && lightbox.source === answers) answers.focus(place);
+}
+
+// --- the index changes, the server comes and goes ------------------------------------------------
 
 async function poll() {
   try {
     const now = await ask("api/state");
-    if (now.generation !== state.generation) {
-      const isFirst = state.generation < 0;
-      const folders = await ask("api/folders");
-      for (const id of ["folder", "found-folder", "duplicates-folder"]) offerFolders(element(id), folders);
-      await showCollection(isFirst);
-      state = now;
-      if (!isFirst) {
-        announce(`The index has changed: ${count(now.photos, "photo", "photos")}`);
-        if (shown === "answers") answers.refresh();
-      }
+    const wasLost = !element("lost").hidden;
+    element("lost").hidden = true;
+    if (now.generation !== state.generation) await follow(now);
+    else if (wasLost && shown === "answers") answers.refresh();
+    state = now;
+    tellState();
+    if (wasLost) {
+      grid.retry();
+      announce("The server is there again");
     }
-    if (element("notice").dataset.lost) {
-      delete element("notice").dataset.lost;
-      complain(null);
-    }
+    return POLL;
   } catch (error) {
-    element("notice").dataset.lost = "yes";
-    complain(error.message);
+    element("lost").hidden = false;
+    element("lost-reason").textContent = error.message;
+    return error.status === 0 ? POLL : POLL * STRANGE;
   }
 }
 
-for (const id of ["folder", "order"]) {
-  element(id).addEventListener("change", () => {
-    scrollTo(0, 0);
-    showCollection(true).catch((error) => complain(error.message));
-  });
+/** Show what has become of the index. */
+async function follow(now) {
+  const isFirst = state.generation < 0;
+  folders = await ask("api/folders");
+  beside.show(folders, now.photos);
+  above.show(folders, now.photos);
+  offerFolders(element("duplicates-folder"), folders);
+  if (isFirst) return;
+  if (shown === "collection" || grid.total) await fillCollection(wishes, (sections) => grid.refresh(sections));
+  announce(`The index has changed: ${count(now.photos, "photo", "photos")}`);
+  if (shown === "answers") answers.refresh();
 }
+
+function tellState() {
+  const { photos, away, unreadable, read_only: isReadOnly } = state;
+  document.body.classList.toggle("read-only", isReadOnly);
+  document.body.classList.toggle("without-photos", photos === 0);
+  element("away").hidden = away.length === 0;
+  element("away").textContent = `Not there now: ${away.join(", ")}. Its photos show small until the drive is back.`;
+  element("unreadable").hidden = unreadable === 0;
+  element("unreadable").textContent = `${count(unreadable, "file", "files")} could not be read`;
+}
+
+element("unreadable").addEventListener("click", async () => {
+  try {
+    const problems = await ask("api/unreadable");
+    element("problems").replaceChildren(
+      ...problems.flatMap(({ path, reason }) => [make("dt", { textContent: path }), make("dd", { textContent: reason })]),
+    );
+    element("problem-dialog").showModal();
+  } catch (error) {
+    complain(error.message);
+  }
+});
+element("close-problems").addEventListener("click", () => element("problem-dialog").close());
 
 // --- searching by a photo from outside -----------------------------------------------------------
 
-function search(file) {
+async function search(file) {
   if (!file) return;
-  dropped = file;
-  if (location.hash === "#/search") route();
-  else location.hash = "#/search";
+  complain(null);
+  const name = file.name || "the pasted photo";
+  if (file.size > state.upload_bytes) {
+    complain(`${name} has ${bytes(file.size)}; the page takes up to ${bytes(state.upload_bytes)}.`);
+    return;
+  }
+  announce(`Looking for photos like ${name}`);
+  document.body.classList.add("busy");
+  try {
+    const { key } = await ask(`api/uploads?${new URLSearchParams({ name })}`, { method: "POST", body: file });
+    location.hash = write({ view: "answers", upload: key });
+  } catch (error) {
+    complain(error.status === 422 ? `${name}: ${error.message.replace(/^image: /, "")}` : error.message);
+  } finally {
+    document.body.classList.remove("busy");
+  }
 }
-
-const pictureOf = (transfer) => [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/"));
 
 element("file").addEventListener("change", ({ target }) => {
   search(target.files[0]);
   target.value = ""; // so that the same file can be chosen again
 });
-addEventListener("paste", ({ clipboardData }) => search(pictureOf(clipboardData)));
+addEventListener("paste", ({ clipboardData }) => search([...(clipboardData?.files ?? [])][0]));
 addEventListener("dragover", (event) => {
   if (!event.dataTransfer.types.includes("Files")) return;
   event.preventDefault();
@@ -133,15 +292,15 @@ addEventListener("dragleave", (event) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   element("drop").hidden = true;
-  const file = pictureOf(event.dataTransfer);
-  if (file) search(file);
-  else complain("This is no photo that the page can search by: drop an image file.");
+  search(event.dataTransfer.files[0]);
 });
 
 // --- the keyboard --------------------------------------------------------------------------------
 
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && shown !== "collection") location.hash = "#/";
+  if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
+  if (selection.size) selection.clear();
+  else if (shown !== "collection") location.hash = write({ view: "collection", ...wishes });
 });
 element("skip").addEventListener("click", () => {
   if (shown === "collection") grid.focus();
@@ -151,12 +310,18 @@ element("skip").addEventListener("click", () => {
 // --- beginning -----------------------------------------------------------------------------------
 
 history.scrollRestoration = "manual";
-addEventListener("hashchange", route);
 await poll();
 await route();
-setInterval(() => {
-  if (!document.hidden) poll();
-}, POLL);
+addEventListener("hashchange", route);
+
+let timer = 0;
+async function keepLooking() {
+  clearTimeout(timer);
+  const pause = document.hidden ? POLL : await poll();
+  timer = setTimeout(keepLooking, pause);
+}
+timer = setTimeout(keepLooking, POLL);
 addEventListener("visibilitychange", () => {
-  if (!document.hidden) poll();
+  if (!document.hidden) keepLooking();
 });
+addEventListener("online", keepLooking);

@@ -1,5 +1,7 @@
 // What every part of the page uses: elements, questions to the server, messages to the user.
 
+const SVG = "http://www.w3.org/2000/svg";
+
 export const element = (id) => document.getElementById(id);
 
 /** Make an element. `settings` are properties, but attributes where the name has a dash or is role. */
@@ -13,22 +15,45 @@ export function make(tag, settings = {}, ...children) {
   return made;
 }
 
-/** Ask the server; the answer is what its JSON says. Throws an Error with one line for the user. */
+/** Make one of the icons that are drawn in the page. */
+export function icon(name) {
+  const drawn = document.createElementNS(SVG, "svg");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#icon-${name}`);
+  drawn.setAttribute("aria-hidden", "true");
+  drawn.setAttribute("class", "icon");
+  drawn.append(use);
+  return drawn;
+}
+
+/**
+ * Ask the server; the answer is what its JSON says.
+ *
+ * Throws an Error with one line for the user; its `status` is 0 where the server does not answer.
+ */
 export async function ask(path, settings = {}) {
   let response;
   try {
     response = await fetch(path, settings);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer. Start `imgsim-edge browse` again and open the new address.");
+    throw Object.assign(new Error("The server does not answer. Trying again …"), { status: 0 });
   }
+  if (response.ok) return response.json();
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.error ?? `The server answered with status ${response.status}.`);
-  return answer;
+  let message = answer.error ?? `The server answered with status ${response.status}.`;
+  if (response.status === 403 && !answer.error) {
+    message = "The server was started anew: open the link that it has printed.";
+  }
+  throw Object.assign(new Error(message), { status: response.status });
 }
 
+/** Tell the server something as JSON. */
+export const tell = (path, content) => ask(path, { method: "POST", body: JSON.stringify(content) });
+
 export const thumbnail = (photo) => `thumbnail/${photo.id}/${photo.version}`;
-export const view = (photo) => `view/${photo.id}/${photo.version}`;
+export const view = (photo, side) => `view/${photo.id}/${photo.version}?side=${side}`;
+export const original = (photo) => `original/${photo.id}/${photo.version}`;
 export const count = (number, one, many) => `${number.toLocaleString()} ${number === 1 ? one : many}`;
 
 export function bytes(number) {
@@ -47,6 +72,29 @@ export function complain(message) {
 /** Tell a screen reader what has happened. */
 export function announce(message) {
   element("status").textContent = message;
+}
+
+/** Copy text; tells whether the browser allows it. */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // The clipboard is only for https and this machine; the old way works on a LAN as well.
+    const area = make("textarea", { value: text, readOnly: true, className: "unseen", "aria-label": "Text to copy" });
+    const focused = document.activeElement;
+    (document.querySelector("dialog[open]") ?? document.body).append(area);
+    area.select();
+    const isCopied = document.execCommand("copy");
+    area.remove();
+    focused?.focus({ preventScroll: true });
+    return isCopied;
+  }
+}
+
+/** Start a download. */
+export function download(address, name = "") {
+  make("a", { href: address, download: name }).click();
 }
 
 /** Fill a choice of folders and keep what was chosen. */
