@@ -120,7 +120,7 @@ class Listing:
 
     def _folders_in(self, folder: Folder | None) -> list[Section]:
         first, stop = (folder.first, folder.stop) if folder else (0, len(self.by_path))
-        ends = np.append(self.starts[1:], len(self.by_path))
+        ends = np.append(self.starts, len(self.by_path))[1:]
         return [
             Section(key, int(end - start))
             for key, start, end in zip(self.starting, self.starts, ends, strict=True)

@@ -385,73 +385,6 @@ def test_the_keyboard_goes_everywhere(page: Any) -> None:
     page.wait_for_function(f"() => {place} === '1'")
 
 
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The source of axe-core, which checks pages for what keeps people out."""
-    npm = shutil.which("npm")
-    if not npm:
-        pytest.skip("no npm, which brings axe-core")
-    folder = tmp_path_factory.mktemp("axe")
-    done = subprocess.run(
-        [npm, "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"npm cannot be reached: {done.stderr.strip()[:200]}")
-    with tarfile.open(folder / done.stdout.split()[-1]) as package:
-        source = package.extractfile("package/axe.min.js")
-        assert source
-        return source.read().decode()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(360, 740), (1440, 900)])
-def test_every_view_is_for_everybody_and_fits(
-    browser: Any, address: str, axe: str, scheme: str, width: int, height: int
-) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme=scheme,
-        bypass_csp=True,  # for axe
-        reduced_motion="reduce",
-    )
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    hosts: set[str] = set()
-    page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
-
-    def check(view: str) -> None:
-        page.evaluate(axe)
-        found = page.evaluate("async () => (await axe.run()).violations")
-        told = [f"{v['id']}: {node['html'][:160]}" for v in found for node in v["nodes"]]
-        assert not told, view
-        wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert wider <= 0, view
-
-    page.goto(address)
-    page.wait_for_selector(".tile[href]")
-    check("collection")
-    page.locator("#grid .tile[href]").first.click()
-    page.click("#about")
-    page.wait_for_selector("#facts dd")
-    check("photo")
-    page.click("#like-this")
-    page.wait_for_selector("#matches li")
-    check("answers")
-    page.locator("#matches .pick").first.dispatch_event("click")
-    page.wait_for_selector("#selected")
-    check("selected")
-    page.click("#found-folder")
-    page.wait_for_selector("#folder-dialog[open]")
-    check("folders")
-    page.click("#close-folders")
-    page.click("#to-duplicates")
-    page.click("#find")
-    page.wait_for_selector(".group")
-    check("duplicates")
-    assert hosts == {urlsplit(address).netloc}
-    context.close()
-
-
 def test_duplicates_are_looked_through_and_planned(page: Any, plan: Path) -> None:
     page.click("#to-duplicates")
     page.click("#find")
@@ -478,6 +411,78 @@ def test_duplicates_are_looked_through_and_planned(page: Any, plan: Path) -> Non
     page.wait_for_selector("#planned code")
     assert len(read_plan(plan).groups) > 0
     assert str(plan) in page.inner_text("#planned")
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core, which checks pages for what keeps people out."""
+    npm = shutil.which("npm")
+    if not npm:
+        pytest.skip("no npm, which brings axe-core")
+    folder = tmp_path_factory.mktemp("axe")
+    done = subprocess.run(
+        [npm, "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"npm cannot be reached: {done.stderr.strip()[:200]}")
+    with tarfile.open(folder / done.stdout.split()[-1]) as package:
+        source = package.extractfile("package/axe.min.js")
+        assert source
+        return source.read().decode()
+
+
+WIDE = """[...document.querySelectorAll("main *")]
+    .filter((part) => part.getBoundingClientRect().right > innerWidth + 1)
+    .map((part) => part.outerHTML.slice(0, 120)).slice(0, 5)"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (1440, 900)])
+def test_every_view_is_for_everybody_and_fits(
+    browser: Any, address: str, axe: str, scheme: str, width: int, height: int
+) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        bypass_csp=True,  # for axe
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    hosts: set[str] = set()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+
+    def check(view: str) -> None:
+        page.evaluate(axe)
+        found = page.evaluate("async () => (await axe.run()).violations")
+        told = [f"{v['id']}: {node['html'][:160]}" for v in found for node in v["nodes"]]
+        assert not told, view
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            pytest.fail(f"{view}: wider than the screen: {page.evaluate(WIDE)}")
+
+    page.goto(address)
+    page.wait_for_selector(".tile[href]")
+    check("collection")
+    page.locator("#grid .tile[href]").first.click()
+    page.click("#about")
+    page.wait_for_selector("#facts dd")
+    check("photo")
+    page.click("#like-this")
+    page.wait_for_selector("#matches li")
+    check("answers")
+    page.locator("#matches .pick").first.dispatch_event("click")
+    page.wait_for_selector("#selected")
+    check("selected")
+    page.click("#found-folder")
+    page.wait_for_selector("#folder-dialog[open]")
+    check("folders")
+    page.click("#close-folders")
+    page.click("#to-duplicates")
+    page.click("#find")
+    page.wait_for_selector(".group")
+    check("duplicates")
+    assert hosts == {urlsplit(address).netloc}
+    context.close()
 
 
 def test_the_page_says_when_the_server_has_stopped_and_goes_on_when_it_is_back(
