@@ -19,6 +19,7 @@ from ..arrays import Vectors
 from ..errors import EncoderError
 from ..machine import available_cores
 from .digest import graph_digest
+from .model_check import check_model
 
 if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
     from ..arrays import Pixels
@@ -31,6 +32,8 @@ SHIPPED = {  # name → file in imgsim_edge.models
 }
 RUN_BATCH = 4  # photos in one run of the network; more make none of them quicker, but take memory
 _QUIET = 3  # ONNX Runtime's severity from which on it writes to stderr: errors
+IMAGE_SIZES = range(32, 1024 + 1)  # pixels, that an encoder may take
+DIMENSIONS = range(8, 4096 + 1)  # of the vectors that it may give
 _UNIT_TOLERANCE = 1e-2  # |length − 1| of an embedding; half precision stays far below
 
 
@@ -110,6 +113,7 @@ class Encoder:
         # Waiting threads would otherwise burn cores that have something else to do.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
+            check_model(content)
             self.digest = graph_digest(content)
             self._session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
@@ -138,6 +142,16 @@ class Encoder:
     def metadata(self) -> dict[str, str]:
         """What the file says about its origin (producer, backbone, training data, licence, …)."""
         return self._contract.metadata
+
+    def try_out(self) -> None:
+        """Encode two pictures, before an index is made that relies on it.
+
+        Raises:
+            EncoderError: it fails, gives no unit vectors, or the same ones for both pictures.
+        """
+        first, second = self.encode(_trial_pictures(self.image_size)).embeddings
+        if np.allclose(first, second, rtol=0.0, atol=1e-6):
+            raise EncoderError(f"{self.path} gives the same vector for two different pictures")
 
     def encode(self, images: Pixels) -> Encodings:
         """Encode a batch of photos, of any length: it goes through the network in small parts.
@@ -176,6 +190,16 @@ class Encoder:
         return Encodings(given[OUTPUT_NAME], given.get(DETAILS_NAME, none))
 
 
+def _trial_pictures(size: int) -> Pixels:
+    """Make two pictures that no encoder should take for the same: uint8 (2, size, size, 3)."""
+    ramp = np.linspace(0, 255, size, dtype=np.float32)
+    across, down = np.broadcast_to(ramp, (size, size)), np.broadcast_to(ramp[:, None], (size, size))
+    checks = 255.0 * ((np.indices((size, size)) // (size // 8)).sum(axis=0) % 2)
+    warm = np.stack([across, down, np.zeros_like(down)], axis=-1)
+    cold = np.stack([checks / 8, 255 - checks / 2, 255 - across / 4], axis=-1)
+    return np.stack([warm, cold]).astype(np.uint8)
+
+
 def _contract(session: object, path: Path) -> Contract:
     inputs = session.get_inputs()  # type: ignore[attr-defined]
     outputs = {one.name: one for one in session.get_outputs()}  # type: ignore[attr-defined]
@@ -196,12 +220,19 @@ def _contract(session: object, path: Path) -> Contract:
             or not isinstance(taken[1], int)
         ):
             problem = f"its input must be [batch, size, size, 3], not {taken}"
+        elif taken[1] not in IMAGE_SIZES:
+            problem = (
+                f"its image size must be {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}, not {taken[1]}"
+            )
         elif isinstance(taken[0], int):
             problem = f"its batch axis must be dynamic, not {taken[0]}"
         else:
             for name, one in outputs.items():
                 if len(one.shape) != 2 or not isinstance(one.shape[1], int):
                     problem = f"its output {name!r} must be [batch, dimension], not {one.shape}"
+                elif one.shape[1] not in DIMENSIONS:
+                    least, most = DIMENSIONS[0], DIMENSIONS[-1]
+                    problem = f"its output {name!r} must have {least} to {most} numbers"
     if problem:
         raise EncoderError(
             f"{path} is not an encoder: {problem} (make one with `imgsim-edge export`)"

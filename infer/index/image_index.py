@@ -121,6 +121,7 @@ class ImageIndex:
             return cls.open(folder, model)
         except IndexMissingError:
             encoder = Encoder(model or "default", threads=1)
+            encoder.try_out()
             name = "default" if model is None else str(model)
             where = Path(folder) if folder else default_index()
             if Path(name).is_file():
