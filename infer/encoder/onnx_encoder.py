@@ -144,14 +144,14 @@ class Encoder:
         return self._contract.metadata
 
     def try_out(self) -> None:
-        """Encode two pictures, before an index is made that relies on it.
+        """Encode some pictures, before an index is made that relies on it.
 
         Raises:
-            EncoderError: it fails, gives no unit vectors, or the same ones for both pictures.
+            EncoderError: it fails, gives no unit vectors, or the same one for all the pictures.
         """
-        first, second = self.encode(_trial_pictures(self.image_size)).embeddings
-        if np.allclose(first, second, rtol=0.0, atol=1e-6):
-            raise EncoderError(f"{self.path} gives the same vector for two different pictures")
+        vectors = self.encode(_trial_pictures(self.image_size)).embeddings
+        if np.allclose(vectors[1:], vectors[0], rtol=0.0, atol=1e-6):
+            raise EncoderError(f"{self.path} gives the same vector for different pictures")
 
     def encode(self, images: Pixels) -> Encodings:
         """Encode a batch of photos, of any length: it goes through the network in small parts.
@@ -191,13 +191,16 @@ class Encoder:
 
 
 def _trial_pictures(size: int) -> Pixels:
-    """Make two pictures that no encoder should take for the same: uint8 (2, size, size, 3)."""
-    ramp = np.linspace(0, 255, size, dtype=np.float32)
-    across, down = np.broadcast_to(ramp, (size, size)), np.broadcast_to(ramp[:, None], (size, size))
-    checks = 255.0 * ((np.indices((size, size)) // (size // 8)).sum(axis=0) % 2)
-    warm = np.stack([across, down, np.zeros_like(down)], axis=-1)
-    cold = np.stack([checks / 8, 255 - checks / 2, 255 - across / 4], axis=-1)
-    return np.stack([warm, cold]).astype(np.uint8)
+    """Make plain pictures and one of coloured blocks: uint8, shape = (8, size, size, 3)."""
+    colours = np.array(
+        [[20, 20, 20], [240, 240, 240], [200, 60, 40], [40, 90, 200], [60, 160, 60], [230, 200, 60]]
+    )
+    plain = np.broadcast_to(colours[:, None, None], (len(colours), size, size, 3))
+    number = np.arange(size) * 8 // size  # of the block that a pixel lies in
+    blocks = 37 * number[:, None, None] + 91 * number[:, None] + np.array([0, 80, 160])
+    ramp = np.linspace(0, 255, size)[:, None, None] * np.array([1.0, 0.5, 0.2])
+    ramps = np.broadcast_to(ramp, (size, size, 3))
+    return np.concatenate([plain, [blocks % 256, ramps]]).astype(np.uint8)
 
 
 def _contract(session: object, path: Path) -> Contract:
