@@ -29,7 +29,6 @@ def model_command(
     from ..search.rarity import METADATA_KEY, Background
 
     encoder = Encoder(model)
-    encoder.try_out()
     size = encoder.path.stat().st_size
     background = Background.of_metadata(encoder.metadata)
     metadata = {k: v for k, v in sorted(encoder.metadata.items()) if k != METADATA_KEY}

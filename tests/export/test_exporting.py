@@ -363,20 +363,18 @@ def test_rounded_weights_are_the_integers_that_onnx_runtime_would_choose(
     assert integers[0] == integers[1]
 
 
-def test_photos_of_a_class_find_each_other_through_the_whole_path(
+def test_an_exported_encoder_that_tells_no_photos_apart_makes_no_index(
     trained: Path, labelled: Path, tmp_path: Path, run: Run
 ) -> None:
+    # Two epochs from random weights teach nothing: every photo gets the same vector.
     exported = run("export", trained, "--out", tmp_path / "encoder.onnx", "--json")
     assert exported.status == 0, exported.stderr
     assert json.loads(exported.stdout)["keras"]["photos"] == 20
-    indexed = run("index", labelled, "--model", tmp_path / "encoder.onnx")
-    assert indexed.status == 0, indexed.stderr
-    query = labelled / "coffee" / "00.jpg"
-    found = run("similar", query, "-k", "5", "--model", tmp_path / "encoder.onnx")
-    assert found.status == 0, found.stderr
-    assert len(found.stdout.splitlines()) >= 5
-    assert str(query) not in found.stdout
     assert run("model", tmp_path / "encoder.onnx").stdout.count("mobilenet") == 1
+    indexed = run("index", labelled, "--model", tmp_path / "encoder.onnx")
+    assert indexed.status == 1
+    assert indexed.stderr.splitlines()[-1].endswith("gives the same vector for different pictures")
+    assert not (tmp_path / "index").exists()
 
 
 @pytest.mark.parametrize(
