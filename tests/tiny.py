@@ -19,6 +19,7 @@ def tiny_encoder(
     unit: bool = True,
     swapped: bool = False,
     details: int = 0,
+    classes: int = 0,
 ) -> bytes:
     """Build mean colour → linear map → unit length, with what a test wants otherwise."""
     weights = np.random.default_rng(seed).standard_normal((3, DIMENSION)).astype(np.float32)
@@ -41,6 +42,13 @@ def tiny_encoder(
         nodes += [
             helper.make_node("MatMul", [f"{n}m", f"{n}v"], [f"{n}d"]),
             helper.make_node("LpNormalization", [f"{n}d"], ["details"], axis=1, p=2),
+        ]
+    if classes:  # the head of a classifier on top of the embeddings
+        outputs["probabilities"] = classes
+        constants[f"{n}h"] = np.random.default_rng(seed + 2).standard_normal((DIMENSION, classes))
+        nodes += [
+            helper.make_node("MatMul", [embeddings, f"{n}h"], [f"{n}l"]),
+            helper.make_node("Softmax", [f"{n}l"], ["probabilities"], axis=1),
         ]
     graph = helper.make_graph(
         nodes,

@@ -66,7 +66,10 @@ def _digest(model: memoryview) -> str:
         for position, name in enumerate(bytes(v) for n, v in parts_of if n == _NODE_OUTPUT):
             known[name] = _hash(digest, str(position).encode())
 
-    outputs = [known[_first(v, _NAME)] for n, v in graph if n == _GRAPH_OUTPUT]
+    names = [_first(v, _NAME) for n, v in graph if n == _GRAPH_OUTPUT]
+    outputs = [known[name] for name in names]
+    if len(names) > 1:  # which is which counts, their order does not
+        outputs = [_hash(b"output", name, known[name]) for name in sorted(names)]
     opsets = sorted(bytes(v) for n, v in top if n == _MODEL_OPSETS)
     return _hash(b"model", *opsets, *outputs).hex()
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
 
 
 INPUT_NAME, OUTPUT_NAME, DETAILS_NAME = "images", "embeddings", "details"
+PROBABILITIES_NAME = "probabilities"  # of the classes: may be there, and is not asked for
 SHIPPED = {  # name → file in imgsim_edge.models
     "default": "mobilenet-64.onnx",
     "fp32": "mobilenet-64-fp32.onnx",
@@ -205,7 +206,8 @@ def _trial_pictures(size: int) -> Pixels:
 
 def _contract(session: object, path: Path) -> Contract:
     inputs = session.get_inputs()  # type: ignore[attr-defined]
-    outputs = {one.name: one for one in session.get_outputs()}  # type: ignore[attr-defined]
+    given = {one.name: one for one in session.get_outputs()}  # type: ignore[attr-defined]
+    outputs = {name: one for name, one in given.items() if name != PROBABILITIES_NAME}
     embeddings, details = outputs.get(OUTPUT_NAME), outputs.get(DETAILS_NAME)
     problem = ""
     if len(inputs) != 1 or inputs[0].name != INPUT_NAME or inputs[0].type != "tensor(uint8)":

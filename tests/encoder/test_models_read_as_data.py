@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from imgsim_edge.infer import ImageIndex
+from imgsim_edge.infer.encoder.digest import graph_digest
 from imgsim_edge.infer.encoder.model_check import check_model
 from imgsim_edge.infer.encoder.onnx_encoder import Encoder
 from imgsim_edge.infer.errors import EncoderError
@@ -132,6 +133,26 @@ def test_a_second_graph_that_a_runtime_would_merge_is_refused() -> None:
     second.graph.CopyFrom(onnx.load_from_string(tiny_encoder(seed=1)).graph)
     with pytest.raises(EncoderError, match="graph is there twice"):
         check_model(tiny_encoder() + second.SerializeToString())
+
+
+@pytest.mark.parametrize("classes", [1, 5])
+def test_an_encoder_may_give_details_and_the_probabilities_of_classes(
+    classes: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(tiny_encoder(details=16, classes=classes))
+    encoder = Encoder(path, threads=1)
+    encoder.try_out()
+    assert (encoder.dimension, encoder.details_dimension) == (8, 16)
+
+
+def test_which_of_two_outputs_is_which_is_part_of_the_digest() -> None:
+    model = onnx.load_from_string(tiny_encoder(details=8))
+    for node in model.graph.node:
+        node.output[0] = {"details": "embeddings", "embeddings": "details"}.get(
+            node.output[0], node.output[0]
+        )
+    assert graph_digest(bytes(model.SerializeToString())) != graph_digest(tiny_encoder(details=8))
 
 
 def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
