@@ -15,7 +15,8 @@ from ..errors import EncoderError
 from .protobuf import Piece, fields, packed_numbers
 
 # What MobileNets (v1 to v3), their quantised forms and pooled and normalised outputs are made of.
-# None of them gives more numbers than its inputs and weights bound, but for the padding of Pad.
+# Of them Pad alone gives more numbers than its inputs have, as long as weights are not multiplied
+# with each other; what that would take is bounded where the model runs.
 OPERATORS = frozenset(
     {
         "Abs",

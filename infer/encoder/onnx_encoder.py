@@ -10,6 +10,7 @@ normalisation are inside the graph.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from ..arrays import Vectors
 from ..errors import EncoderError
-from ..machine import available_cores
+from ..machine import available_cores, available_memory
 from .digest import graph_digest
 from .model_check import check_model
 
@@ -113,6 +114,9 @@ class Encoder:
         options.log_severity_level = _QUIET
         # Waiting threads would otherwise burn cores that have something else to do.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Operators that are harmless each can still build something huge together.
+        _bound_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
         try:
             check_model(content)
             self.digest = graph_digest(content)
@@ -189,6 +193,18 @@ class Encoder:
                 raise EncoderError(f"{self.path} does not give {name} of unit length")
         none = np.empty((len(images), 0), np.float32)
         return Encodings(given[OUTPUT_NAME], given.get(DETAILS_NAME, none))
+
+
+@lru_cache(maxsize=1)
+def _bound_memory() -> None:
+    """Lend ONNX Runtime half of this process's memory, for all encoders together."""
+    import onnxruntime as ort
+
+    kind, use = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT
+    ort.create_and_register_allocator(
+        ort.OrtMemoryInfo("Cpu", kind, 0, use),
+        ort.OrtArenaCfg({"max_mem": available_memory() // 2}),
+    )
 
 
 def _trial_pictures(size: int) -> Pixels:

@@ -155,6 +155,35 @@ def test_which_of_two_outputs_is_which_is_part_of_the_digest() -> None:
     assert graph_digest(bytes(model.SerializeToString())) != graph_digest(tiny_encoder(details=8))
 
 
+def test_a_model_that_multiplies_its_weights_into_something_huge_gives_one_line(
+    tmp_path: Path,
+) -> None:
+    side = 1 << 18  # 2^36 numbers, 256 GiB, of two weights of 1 MiB
+
+    def change(model: onnx.ModelProto) -> None:
+        for name, shape in (("row", (1, side)), ("column", (side, 1))):
+            weights = np.ones(shape, np.float32)
+            model.graph.initializer.append(numpy_helper.from_array(weights, name))
+        product = model.graph.node.pop()
+        model.graph.node.extend(
+            [
+                helper.make_node("ReduceMean", ["e"], ["mean"], keepdims=0),
+                helper.make_node("Mul", ["row", "mean"], ["scaled"]),
+                helper.make_node("Mul", ["scaled", "column"], ["huge"]),
+                helper.make_node("ReduceMax", ["huge"], ["most"], keepdims=0),
+                helper.make_node("Mul", ["e", "most"], ["unscaled"]),
+                product,
+            ]
+        )
+        product.input[0] = "unscaled"
+
+    path = tmp_path / "model.onnx"
+    path.write_bytes(changed(change))
+    with pytest.raises(EncoderError, match="failed") as caught:
+        Encoder(path, threads=1).try_out()
+    assert "\n" not in str(caught.value)
+
+
 def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.touch()
