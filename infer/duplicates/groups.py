@@ -20,6 +20,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import connected
 from ..errors import PhotoError, Problem, UsageError
 from ..index.image_index import ImageIndex, IndexedPhoto
 from ..machine import available_cores
@@ -288,24 +289,14 @@ class _Judge:
 
 
 def _components(
-    same: Iterable[tuple[int, int]], contents: list[list[IndexedPhoto]]
+    same: list[tuple[int, int]], contents: list[list[IndexedPhoto]]
 ) -> list[list[IndexedPhoto]]:
     """Put together all photos that are connected by pairs, or by having the same bytes."""
-    leader: dict[int, int] = {}
-
-    def find(n: int) -> int:
-        while (above := leader.setdefault(n, n)) != n:
-            leader[n] = leader[above]
-            n = above
-        return n
-
-    for one, other in same:
-        leader[find(one)] = find(other)
+    smallest = connected(np.array(same, dtype=np.int64).reshape(-1, 2), len(contents))
     members: dict[int, list[IndexedPhoto]] = {}
-    for n, photos in enumerate(contents):
-        if n in leader or len(photos) > 1:
-            members.setdefault(find(n), []).extend(photos)
-    return list(members.values())
+    for first, photos in zip(smallest.tolist(), contents, strict=True):
+        members.setdefault(first, []).extend(photos)
+    return [photos for photos in members.values() if len(photos) > 1]
 
 
 def _present(photos: list[IndexedPhoto], passed_over: dict[Path, str]) -> list[IndexedPhoto]:
