@@ -15,7 +15,8 @@ def answers_page(title: str, sections: Sequence[Section]) -> bytes:
 
     def figure_of(shown: Shown) -> str:
         caption = (
-            f"<strong>{escape(shown.caption)}</strong><br>{escape(str(shown.path.name))}"
+            f"<strong>{escape(shown.caption)}</strong><br>{escape(shown.path.name)}"
+            f'<br><span class="quiet">{escape(str(shown.path.parent))}</span>'
             f'<br><span class="quiet">{escape(shown.details)}</span>'
         )
         return figure(

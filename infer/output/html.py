@@ -18,20 +18,28 @@ from ..photos.decode import load_thumbnail
 PICTURE_SIDE = 160  # pixels of the longer side of a photo on a page
 JPEG_QUALITY = 80
 
+# The colours and shapes of the page of `imgsim-edge browse` (web/static/style.css).
 _STYLE = """
-:root { color-scheme: light dark; --quiet: #666; --line: #ddd; --right: #2f855a; --wrong: #c53030 }
-@media (prefers-color-scheme: dark) {
-  :root { --quiet: #aaa; --line: #333; --right: #68d391; --wrong: #fc8181 } }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2.5rem } h3 { font-size: 1rem }
+:root { color-scheme: light dark; --ground: #f6f7f8; --sunk: #e6e9ec; --ink: #16191d;
+  --quiet: #5b6570; --line: #d5dae0; --right: #0b7a70; --wrong: #c53030 }
+@media (prefers-color-scheme: dark) { :root { --ground: #111416; --sunk: #24292d; --ink: #e9edf0;
+  --quiet: #9aa5af; --line: #30373c; --right: #4cc9bb; --wrong: #fc8181 } }
+body { margin: 0 auto; max-width: 100rem; padding: 24px 20px 40px; background: var(--ground);
+  color: var(--ink); font: 16px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans",
+  sans-serif }
+h1, h2, figcaption { overflow-wrap: anywhere }
+h1 { font-size: 1.35rem; letter-spacing: -0.01em } h2 { font-size: 1.1rem; margin-top: 2rem }
+h3 { font-size: 1rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 td, th { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line) }
-.photos { display: flex; flex-wrap: wrap; gap: .8rem; margin: .8rem 0; align-items: start }
+.photos { display: flex; flex-wrap: wrap; gap: 14px; margin: 12px 0; align-items: start }
 figure { margin: 0; width: 10rem }
-figure img { max-width: 10rem; max-height: 10rem; display: block }
+figure img { max-width: 10rem; max-height: 10rem; display: block; border-radius: 6px;
+  background: var(--sunk) }
 .right img { outline: 3px solid var(--right) } .wrong img { outline: 3px solid var(--wrong) }
-figcaption { font-size: .8rem; overflow-wrap: anywhere }
-a { display: inline-block } a:focus-visible { outline: 3px solid Highlight; outline-offset: 4px }
+figcaption { margin-top: 4px; font-size: .8125rem }
+a { display: inline-block; color: inherit; border-radius: 6px }
+a:focus-visible { outline: 3px solid var(--right); outline-offset: 4px }
 .quiet { color: var(--quiet) } .gone { color: var(--wrong) }
 """
 _NOTHING_FROM_ELSEWHERE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -20,7 +22,17 @@ MOST_PHOTOS = 3000  # some 110 megapixels
 _GAP = 12  # pixels between photos
 _LINE = 16  # pixels of a line of text
 _TEXT = 13  # pixels, the height of letters
+# Pillow looks for them where the system keeps its fonts; its own has Latin letters alone.
+_FONTS = (
+    *("NotoSans-Regular.ttf", "DejaVuSans.ttf", "LiberationSans-Regular.ttf"),  # Linux
+    *("NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "NotoSansArabic-Regular.ttf"),
+    *("segoeui.ttf", "msgothic.ttc", "msyh.ttc", "malgun.ttf"),  # Windows
+    *("Helvetica.ttc", "Arial Unicode.ttf", "Hiragino Sans GB.ttc"),  # macOS
+)
+_NO_LETTER = "\U0010fffd"  # for private use: a font draws it as what it lacks
 _PAPER, _INK, _QUIET, _MARK = (255, 255, 255), (30, 30, 30), (110, 110, 110), (47, 133, 90)
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def write_sheet(sections: Sequence[Section], path: Path) -> None:
@@ -47,7 +59,7 @@ def write_sheet(sections: Sequence[Section], path: Path) -> None:
 
 def draw_sheet(sections: Sequence[Section]) -> Image.Image:
     """Draw photos row by row, each section below its title."""
-    cell_width, cell_height = PHOTO_SIDE + _GAP, PHOTO_SIDE + 3 * _LINE + _GAP
+    cell_width, cell_height = PHOTO_SIDE + _GAP, PHOTO_SIDE + 4 * _LINE + _GAP
     widest = max((len(section.shown) for section in sections), default=1)
     columns = max(1, min(COLUMNS, widest))
     rows = [-(-len(section.shown) // columns) for section in sections]
@@ -80,7 +92,7 @@ def _draw(
     box = (left, top, left + PHOTO_SIDE, top + PHOTO_SIDE)
     if photo is None:
         pen.rectangle(box, outline=_QUIET)
-        pen.text((left + 8, top + 8), "cannot be read", font=_font(), fill=_QUIET)
+        pen.text((left + 8, top + 8), "cannot be read", font=_fonts()[0], fill=_QUIET)
     else:
         x = left + (PHOTO_SIDE - photo.width) // 2
         y = top + PHOTO_SIDE - photo.height
@@ -88,7 +100,12 @@ def _draw(
         if shown.is_reference:
             frame = (x - 3, y - 3, x + photo.width + 2, y + photo.height + 2)
             pen.rectangle(frame, outline=_MARK, width=3)
-    lines = ((shown.caption, _INK), (shown.path.name, _INK), (shown.details, _QUIET))
+    lines = (
+        (shown.caption, _INK),
+        (shown.path.name, _INK),
+        (str(shown.path.parent), _QUIET),
+        (shown.details, _QUIET),
+    )
     for number, (text, colour) in enumerate(lines):
         _write(pen, (left, top + PHOTO_SIDE + 4 + number * _LINE), text, colour, PHOTO_SIDE)
 
@@ -101,9 +118,8 @@ def _write(
     width: int,
 ) -> None:
     """Write a line; where it is too long, its middle is left out."""
-    # Names of files need not be valid UTF-8, and Pillow's font lacks the multiplication sign.
-    text = text.encode("utf-8", "replace").decode().replace(" × ", "x")
-    font, whole, keep = _font(), text, len(text)
+    text = text.encode("utf-8", "replace").decode()  # names of files need not be valid UTF-8
+    font, whole, keep = _font_for(text), text, len(text)
     while keep > 1 and pen.textlength(text, font=font) > width:
         keep -= 1
         half = keep // 2
@@ -111,8 +127,28 @@ def _write(
     pen.text(place, text, font=font, fill=colour)
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=_TEXT)
+def _font_for(text: str) -> _Font:
+    """Choose the first font that has all letters of a text; or the one that has most of them."""
+    return max(_fonts(), key=lambda font: sum(_has(font, letter) for letter in set(text)))
+
+
+@cache
+def _has(font: _Font, letter: str) -> bool:
+    return letter.isspace() or _drawn(font, letter) != _drawn(font, _NO_LETTER)
+
+
+def _drawn(font: _Font, letter: str) -> bytes:
+    return bytes(font.getmask(letter))
+
+
+@cache
+def _fonts() -> tuple[_Font, ...]:
+    """Find the fonts of this system that have the most letters; at the end, that of Pillow."""
+    found: list[_Font] = []
+    for name in _FONTS:
+        with contextlib.suppress(OSError):
+            found.append(ImageFont.truetype(name, _TEXT))
+    return (*found, ImageFont.load_default(size=_TEXT))
 
 
 def _thumbnail(shown: Shown) -> Image.Image | None:

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 from conftest import PROGRAM, Result, Run
 from imgsim_edge.infer import ImageIndex
-from PIL import Image
+from imgsim_edge.infer.output.sections import Section, Shown
+from imgsim_edge.infer.output.sheet import draw_sheet
+from PIL import Image, ImageFont
 
 
 @pytest.fixture
@@ -193,6 +195,18 @@ def test_forms_that_exclude_each_other_are_refused(ask: Run, collection: Path) -
     for command in (["similar", collection / "china.jpg"], ["duplicates"]):
         assert ask(*command, "--json", "-0").status == 2
     assert ask("similar").status == 2
+
+
+def test_a_contact_sheet_writes_letters_of_other_scripts(collection: Path) -> None:
+    try:
+        ImageFont.truetype("DejaVuSans.ttf")
+    except OSError:
+        pytest.skip("no font of this system has Greek letters")
+    photo = collection / "coffee.jpg"
+    alpha, omega, both = (
+        draw_sheet([Section(title, (Shown(photo, "1.", ""),))]) for title in ("ααα", "ωωω", "ααα")
+    )
+    assert alpha.tobytes() == both.tobytes() != omega.tobytes()  # boxes for both were the same
 
 
 def test_a_contact_sheet_shows_the_photos(ask: Run, collection: Path, tmp_path: Path) -> None:
