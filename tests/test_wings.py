@@ -16,6 +16,7 @@ WINGS = (
     "encoder",
     "catalogue",
     "search",
+    "scale",
     "index",
     "duplicates",
     "cleanup",

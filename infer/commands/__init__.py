@@ -57,8 +57,8 @@ def heed_sigterm() -> None:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Progress | None]:
-    """Show a progress bar on stderr where that is a terminal."""
+def progress(what: str, each: str = "") -> Iterator[Progress | None]:
+    """Show a progress bar on stderr where that is a terminal; with ``each`` named, its rate too."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -67,13 +67,22 @@ def progress(what: str) -> Iterator[Progress | None]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Rate(TextColumn):
+        """How many a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:,.1f} {each}/s" if task.speed else "")
 
     # By the description and without markup, since a folder's name may hold any sign.
     name = TextColumn("{task.description}", markup=False)
-    columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    rate = (Rate(""),) if each else ()
+    columns = (name, BarColumn(), MofNCompleteColumn(), *rate, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
 

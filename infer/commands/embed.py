@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import JsonOption, ModelOption, progress, warn_problems
+from . import (
+    JsonOption,
+    ModelOption,
+    ThreadsOption,
+    counted,
+    exit_status,
+    heed_sigterm,
+    progress,
+    say,
+    warn_problems,
+)
 
 if TYPE_CHECKING:
     from ..encoder.onnx_encoder import Encoder
@@ -19,27 +29,131 @@ if TYPE_CHECKING:
     from ..progress import Progress
 
 STDOUT = Path("-")
+SHARDS = "parquet"  # the format that is a folder of shards and no file
 
 
 def embed_command(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Photos, and folders of photos.", show_default=False)
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Photos and folders of photos; for shards also addresses, archives and lists.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="Where to write; - is stdout.")
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE|DIR",
+            help="Where to write; - is stdout, a folder gets shards that a later run goes on with.",
+        ),
     ] = STDOUT,
     form: Annotated[
         str | None,
         typer.Option(
             "--format",
-            metavar="npz|npy|csv|jsonl",
-            help="Of the file; by default what its suffix says, and jsonl on stdout.",
+            metavar="npz|npy|csv|jsonl|parquet",
+            help="By default what the suffix says; jsonl on stdout, parquet for a folder.",
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS",
+            help="Make shards on a Ray cluster: its address, auto, or local for one started here.",
+        ),
+    ] = None,
+    shard_photos: Annotated[
+        int, typer.Option("--shard-photos", min=1, help="Photos in one shard.")
+    ] = 512,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Make shards again in which a photo was unreadable.")
+    ] = False,
+    threads: ThreadsOption = None,
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the vectors of photos for other programs, in the order of their paths."""
+    if _is_folder(out, form):
+        _embed_shards(sources, out, model, ray, shard_photos, retry, threads, as_json)
+        return
+    if ray is not None:
+        raise typer.BadParameter("only shards are made on Ray: name a folder", param_hint="--out")
+    _embed_file([Path(source) for source in sources], out, form, threads, model, as_json)
+
+
+def _is_folder(out: Path, form: str | None) -> bool:
+    return form == SHARDS or (
+        form is None and out != STDOUT and (not out.suffix or (out / "manifest.json").exists())
+    )
+
+
+def _embed_shards(
+    sources: list[str],
+    out: Path,
+    model: str | None,
+    ray: str | None,
+    shard_photos: int,
+    retry: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    from ..output import text as render
+    from ..scale.embedding import embed_here, embed_sources
+
+    name = model or "default"
+    if ray is None:
+        run = embed_here(name, threads)
+    else:
+        from ..scale.on_ray import embed_on_ray
+
+        run = embed_on_ray(name, ray)
+    heed_sigterm()
+    with progress("embedding", "photos") as show:
+        try:
+            report = embed_sources(
+                sources,
+                out,
+                name,
+                run,
+                shard_photos=shard_photos,
+                retry=retry,
+                progress=show,
+            )
+        except KeyboardInterrupt as interrupt:
+            say(f"interrupted: finished shards stay in {out}; run the same command again to go on")
+            raise typer.Exit(exit_status(interrupt)) from None
+    warn_problems(report.problems)
+    if report.passed_over:
+        say(f"passed over: {counted(len(report.passed_over), 'file')} that cannot be read here")
+    told = {
+        "folder": str(out),
+        "photos": report.photos,
+        "unreadable": report.unreadable,
+        "shards": report.shards,
+        "fresh": report.fresh,
+    }
+    if as_json:
+        problems = [{"path": str(p.path), "reason": p.reason} for p in report.problems]
+        typer.echo(json.dumps({**told, "problems": problems}))
+    else:
+        typer.echo(
+            f"{counted(report.photos, 'photo')} in {counted(report.shards, 'shard')} in "
+            f"{render.shell_path(out)} ({report.fresh:,} looked into, "
+            f"{report.unreadable:,} unreadable)"
+        )
+
+
+def _embed_file(
+    paths: list[Path],
+    out: Path,
+    form: str | None,
+    threads: int | None,
+    model: str | None,
+    as_json: bool,
+) -> None:
+    """Write one file, or lines to stdout."""
     from ..encoder.onnx_encoder import Encoder
     from ..errors import UsageError
     from ..output import text as render
@@ -51,7 +165,7 @@ def embed_command(
         raise UsageError(f"no photos in {', '.join(map(str, paths))}")
     encoder = Encoder(model or "default", threads=1)  # every core embeds photos of its own
     with progress("embedding") as show:
-        batches = _embedded(files, encoder, problems, show)
+        batches = _embedded(files, encoder, threads, problems, show)
         if out == STDOUT:
             write_vector_lines(batches, sys.stdout, chosen, encoder)
         else:
@@ -108,7 +222,11 @@ def _files(paths: list[Path]) -> tuple[list[Path], list[Problem]]:
 
 
 def _embedded(
-    files: list[Path], encoder: Encoder, problems: list[Problem], show: Progress | None
+    files: list[Path],
+    encoder: Encoder,
+    threads: int | None,
+    problems: list[Problem],
+    show: Progress | None,
 ) -> Iterator[EmbeddedBatch]:
     """Embed files batch by batch; those that cannot be read go to ``problems``."""
     import numpy as np
@@ -118,7 +236,7 @@ def _embedded(
     from ..output.vector_files import EmbeddedBatch
 
     done = photos = 0
-    for batch in embed_files(files, encoder):
+    for batch in embed_files(files, encoder, threads=threads):
         paths, vectors = [], []
         for file in batch:
             if file.vector is None:

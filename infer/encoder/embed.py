@@ -18,8 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from ..arrays import Codes, Pixels, Vectors
 from ..errors import PhotoError
@@ -37,12 +36,37 @@ MEMORY_SHARE = 1 / 4  # of the memory of this process: for photos that are being
 MEMORY_SHARE_OF_ONE = 1 / 2  # likewise: for one photo, decoded while no other is
 
 
+class HasSize(Protocol):
+    """What is asked of an ``os.stat_result``."""
+
+    @property
+    def st_size(self) -> int:
+        """Bytes of the file; 0 where that is not known."""
+
+
+class PhotoFile(Protocol):
+    """What is asked of a file: a ``Path`` answers, and so may something that lies elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """Its name, without the folders above it."""
+
+    def stat(self) -> HasSize:
+        """Tell its size; raises OSError where it cannot be told."""
+
+    def read_bytes(self) -> bytes:
+        """Read all of it; raises OSError where it cannot be read."""
+
+
+File = TypeVar("File", bound=PhotoFile)
+
+
 @dataclass(frozen=True)
-class EmbeddedFile:
+class EmbeddedFile(Generic[File]):
     """What became of one file.
 
     Attributes:
-        path: as it was given.
+        path: the file, as it was given.
         digest: BLAKE2b (128 bits) of the file's bytes; None where they could not be read at all.
         width: of the upright photo in pixels; None where it was not decoded.
         height: likewise.
@@ -55,7 +79,7 @@ class EmbeddedFile:
         is_known: it was not tried, since its digest is a known one.
     """
 
-    path: Path
+    path: File
     digest: bytes | None
     width: int | None = None
     height: int | None = None
@@ -133,18 +157,18 @@ class DecodingRoom:
 
 
 def embed_files(
-    paths: Iterable[Path],
+    paths: Iterable[File],
     encoder: EncodesPhotos,
     known: Container[bytes] = frozenset(),
     threads: int | None = None,
-) -> Iterator[list[EmbeddedFile]]:
+) -> Iterator[list[EmbeddedFile[File]]]:
     """Decode and embed files, in their order, a list of at most ``BATCH`` at a time.
 
     A file that cannot be read or decoded comes back with its problem; it stops nothing. A file
     whose content digest is among ``known`` is not decoded and comes back with its digest alone.
 
     Args:
-        paths: read as they are needed.
+        paths: read as they are needed; paths, or whatever answers like one (:class:`PhotoFile`).
         encoder: called with one photo at a time by several threads; quickest where one call of it
             uses one core.
         known: digests of files that need no vector.
@@ -156,7 +180,7 @@ def embed_files(
     remaining = iter(paths)
     room = DecodingRoom.of_this_machine()
     pool = ThreadPoolExecutor(threads or available_cores(), thread_name_prefix="embed")
-    pending: deque[Future[EmbeddedFile]] = deque()
+    pending: deque[Future[EmbeddedFile[File]]] = deque()
     try:
         while True:
             for path in islice(remaining, LOOK_AHEAD - len(pending)):
@@ -170,8 +194,8 @@ def embed_files(
 
 
 def _embed(
-    path: Path, encoder: EncodesPhotos, known: Container[bytes], room: DecodingRoom
-) -> EmbeddedFile:
+    path: File, encoder: EncodesPhotos, known: Container[bytes], room: DecodingRoom
+) -> EmbeddedFile[File]:
     try:
         room.check(path.stat().st_size)
         content = path.read_bytes()

@@ -382,7 +382,7 @@ class _Intake:
     def _add(
         self,
         batch: Batch,
-        item: EmbeddedFile,
+        item: EmbeddedFile[Path],
         folder: _Folder,
         name: str,
         size: int,
@@ -439,7 +439,7 @@ class _Intake:
             row = replace(row, metadata=metadata, vector=source.vector, details=source.details)
         batch.photos.append(row)
 
-    def _source(self, item: EmbeddedFile, batch: Batch) -> PhotoRow | None:
+    def _source(self, item: EmbeddedFile[Path], batch: Batch) -> PhotoRow | None:
         """Find the photo that has the same content, if it still has it."""
         number = self._by_digest[item.digest] if item.digest else -1
         if any(row.id == number for row in batch.photos) or number in batch.gone:

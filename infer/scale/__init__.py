@@ -1,0 +1,1 @@
+"""Past one machine: vectors as shards, made by many processes, and served from a database."""
