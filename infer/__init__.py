@@ -68,6 +68,10 @@ if TYPE_CHECKING:
     from .photos.scan import FoundFile as FoundFile
     from .photos.scan import scan_files as scan_files
     from .progress import Progress as Progress
+    from .scale.embedding import EmbedReport as EmbedReport
+    from .scale.embedding import embed_here as embed_here
+    from .scale.embedding import embed_sources as embed_sources
+    from .scale.on_ray import embed_on_ray as embed_on_ray
     from .search.rarity import Background as Background
 
 _HOMES = {
@@ -101,6 +105,8 @@ _HOMES = {
     "photos.scan": ("FoundFile", "scan_files"),
     "photos.metadata": ("PhotoMetadata",),
     "progress": ("Progress",),
+    "scale.embedding": ("EmbedReport", "embed_here", "embed_sources"),
+    "scale.on_ray": ("embed_on_ray",),
     "search.rarity": ("Background",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
