@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .encoder.embed import EmbeddedFile as EmbeddedFile
     from .encoder.embed import embed_files as embed_files
     from .encoder.onnx_encoder import Encoder as Encoder
+    from .encoder.shipped import SHIPPED as SHIPPED
+    from .encoder.shipped import ShippedEncoder as ShippedEncoder
     from .errors import CleanupError as CleanupError
     from .errors import EncoderError as EncoderError
     from .errors import ImgsimError as ImgsimError
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     from .index.results import Match as Match
     from .index.results import Neighbours as Neighbours
     from .index.verify import Finding as Finding
-    from .index.watch import Follower as Follower
+    from .index.watch import Watcher as Watcher
     from .labels.suggest import Suggestion as Suggestion
     from .labels.suggest import Suggestions as Suggestions
     from .labels.suggest import suggest as suggest
@@ -85,6 +87,7 @@ _HOMES = {
     "duplicates.keep": ("keep_rule",),
     "encoder.embed": ("EmbeddedFile", "embed_files"),
     "encoder.onnx_encoder": ("Encoder",),
+    "encoder.shipped": ("SHIPPED", "ShippedEncoder"),
     "errors": (
         *("CleanupError", "EncoderError", "ImgsimError", "IndexBusyError", "IndexDamagedError"),
         *("IndexMismatchError", "IndexMissingError", "JournalError", "PhotoError", "PlanError"),
@@ -98,7 +101,7 @@ _HOMES = {
     "index.results": ("IndexedPhoto", "IndexInfo", "Label", "Match", "Neighbours"),
     "index.report": ("AddReport",),
     "index.verify": ("Finding",),
-    "index.watch": ("Follower",),
+    "index.watch": ("Watcher",),
     "labels.suggest": ("Suggestion", "Suggestions", "suggest"),
     "photos.formats": ("FORMATS", "Format"),
     "photos.decode": ("Photo", "load_photo"),

@@ -58,7 +58,7 @@ def apply_command(
             progress=show,
         )
     done = {"trash": "sent to the trash", "hardlink": "linked", "move": "moved"}[ways[0]]
-    _tell(report, done, as_json)
+    _print_report(report, done, as_json)
     if report.done:
         say("`imgsim-edge undo` takes this back; `imgsim-edge index` brings the index up to date")
     if report.refused:
@@ -79,12 +79,12 @@ def undo_command(
 
     with progress("putting back") as show:
         report = undo(journals or default_journals(), journal, progress=show)
-    _tell(report, "put back", as_json)
+    _print_report(report, "put back", as_json)
     if report.refused:
         raise typer.Exit(1)
 
 
-def _tell(report: CleanupReport, done: str, as_json: bool) -> None:
+def _print_report(report: CleanupReport, done: str, as_json: bool) -> None:
     from ..output import text as render
 
     say_some([f"left as it is: {one.path}: {one.reason}" for one in report.refused])

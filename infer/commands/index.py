@@ -73,7 +73,7 @@ def index_command(
             )
             raise typer.Exit(exit_status(interrupt)) from None
         photos = len(opened)
-    _tell(report, photos, as_json)
+    _print_report(report, photos, as_json)
 
 
 def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None:
@@ -115,7 +115,7 @@ def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None
         typer.echo(f"{name:<11} {value}")
 
 
-def _tell(report: AddReport, photos: int, as_json: bool) -> None:
+def _print_report(report: AddReport, photos: int, as_json: bool) -> None:
     """Print what an `index` run did: the counts as its result, the problems as warnings."""
     counts = {
         "added": report.added,

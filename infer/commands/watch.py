@@ -25,7 +25,7 @@ def watch_command(
     from ..index.image_index import ImageIndex
 
     try:
-        from ..index.watch import Follower
+        from ..index.watch import Watcher
     except ModuleNotFoundError as error:
         raise UsageError(
             f"`imgsim-edge watch` needs {error.name}: pip install 'imgsim-edge[watch]'"
@@ -52,6 +52,6 @@ def watch_command(
         heed_sigterm()
         say(f"following {', '.join(map(str, folders))}; Ctrl-C stops it")
         try:
-            Follower(opened, folders, report, say).run()
+            Watcher(opened, folders, report, say).run()
         except KeyboardInterrupt:
             say(f"stopped: {counted(len(opened), 'photo')} in the index")

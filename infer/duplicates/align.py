@@ -122,8 +122,8 @@ def agreement(
     with ThreadPoolExecutor(available_cores(), thread_name_prefix="compare") as pool:
         try:
             done = 0
-            look = partial(_look, thumbnails, pairs, any_orientation)
-            for part, found in zip(parts, pool.map(look, parts), strict=True):
+            search = partial(_searched, thumbnails, pairs, any_orientation)
+            for part, found in zip(parts, pool.map(search, parts), strict=True):
                 sought.put(part, found)
                 done += len(part)
                 progress(done // 4)  # half of the work, on one side of each pair
@@ -181,7 +181,7 @@ class _Sought:
         return _Sought(self.score[rows], self.place[rows], self.turn[rows])
 
 
-def _look(
+def _searched(
     thumbnails: Thumbnails, pairs: Pairs, any_orientation: bool, rows: NDArray[np.int64]
 ) -> _Sought:
     """Find the best window of one picture for the whole of another.
@@ -190,8 +190,8 @@ def _look(
         thumbnails: of all.
         pairs: shape = (m, 2).
         any_orientation: try the second picture of each pair turned, too.
-        rows: n looks for the second picture of pair n in the first, m + n for the first in the
-            second. Those that look in one picture follow one another.
+        rows: n searches for the second picture of pair n in the first, m + n for the first in the
+            second. Those that search in one picture follow one another.
     """
     found = _Sought.for_rows(len(rows))
     side, pair = np.divmod(rows, len(pairs))

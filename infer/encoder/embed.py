@@ -32,8 +32,10 @@ BATCH = 32  # photos handed on, and so committed, together: what a crash may cos
 LOOK_AHEAD = (
     4 * BATCH
 )  # photos begun before those in front of them are handed on; only vectors wait
-MEMORY_SHARE = 1 / 4  # of the memory of this process: for photos that are being decoded, together
-MEMORY_SHARE_OF_ONE = 1 / 2  # likewise: for one photo, decoded while no other is
+# Of the memory of this process: for the photos that are being decoded together, and for one that
+# is decoded while no other is.
+MAX_MEMORY_FRACTION = 1 / 4
+MAX_MEMORY_FRACTION_OF_ONE = 1 / 2
 
 
 class HasSize(Protocol):
@@ -125,7 +127,7 @@ class DecodingRoom:
     def of_this_machine(cls) -> DecodingRoom:
         """Take the planned share of the memory that this process may use."""
         memory = available_memory()
-        return cls(int(memory * MEMORY_SHARE), int(memory * MEMORY_SHARE_OF_ONE))
+        return cls(int(memory * MAX_MEMORY_FRACTION), int(memory * MAX_MEMORY_FRACTION_OF_ONE))
 
     def check(self, need: int) -> None:
         """Make sure that there can be room for ``need`` bytes.

@@ -21,6 +21,7 @@ from ..errors import EncoderError
 from ..machine import available_cores, available_memory
 from .digest import graph_digest
 from .model_check import check_model
+from .shipped import SHIPPED
 
 if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
     from ..arrays import Pixels
@@ -28,10 +29,6 @@ if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
 
 INPUT_NAME, OUTPUT_NAME, DETAILS_NAME = "images", "embeddings", "details"
 PROBABILITIES_NAME = "probabilities"  # of the classes: may be there, and is not asked for
-SHIPPED = {  # name → file in imgsim_edge.models
-    "default": "mobilenet-64.onnx",
-    "fp32": "mobilenet-64-fp32.onnx",
-}
 RUN_BATCH = 4  # photos in one run of the network; more make none of them quicker, but take memory
 _QUIET = 3  # ONNX Runtime's severity from which on it writes to stderr: errors
 IMAGE_SIZES = range(32, 1024 + 1)  # pixels, that an encoder may take
@@ -76,13 +73,12 @@ def model_path(model: Path | str) -> Path:
     Raises:
         EncoderError: there is no such file.
     """
-    if str(model) in SHIPPED:
-        from imgsim_edge import models
-
-        return Path(models.__path__[0]) / SHIPPED[str(model)]
+    for shipped in SHIPPED:
+        if shipped.name == str(model):
+            return shipped.path
     path = Path(model)
     if not path.is_file():
-        names = ", ".join(SHIPPED)
+        names = ", ".join(shipped.name for shipped in SHIPPED)
         raise EncoderError(f"no such model: {path} (give an .onnx file, or one of: {names})")
     return path
 

@@ -42,7 +42,7 @@ _NAMED = 20  # lost photos that are named; the others are counted
 def repair(folder: Path) -> list[Finding]:
     """Do what :meth:`ImageIndex.repair` promises."""
     try:
-        findings = _look(folder)
+        findings = _verified(folder)
         if any(finding.part == "catalogue" for finding in findings):
             with writer_lock(folder):
                 findings += _rebuild(folder)
@@ -53,7 +53,7 @@ def repair(folder: Path) -> list[Finding]:
     return findings
 
 
-def _look(folder: Path) -> list[Finding]:
+def _verified(folder: Path) -> list[Finding]:
     try:
         catalogue = Catalogue(folder)
     except (IndexMissingError, IndexMismatchError):

@@ -84,17 +84,17 @@ class Update:
             UsageError: a path is no part of a folder that is known, and no folder with photos.
         """
         for path in paths:
-            self._look(path, exclude)
+            self._bring_up_to_date(path, exclude)
         self._take_in()
         self._describe()
         self._drop()
 
     # --- looking ---------------------------------------------------------------------------------
 
-    def _look(self, path: Path, exclude: Sequence[str] | None) -> None:
+    def _bring_up_to_date(self, path: Path, exclude: Sequence[str] | None) -> None:
         placed = self._writer.place(path)
         if placed is None:
-            self._look_at_new(path, exclude or ())
+            self._index_new_root(path, exclude or ())
             return
         root, below = placed
         if exclude is not None:
@@ -102,11 +102,11 @@ class Update:
         if not root.path.is_dir():
             self._away(root.path)
         elif below and not path.is_dir():
-            self._look_at_one(root, below)
+            self._index_one(root, below)
         else:
             self._reconcile(root, below, scan(root.path, below, root.exclude))
 
-    def _look_at_new(self, path: Path, exclude: Sequence[str]) -> None:
+    def _index_new_root(self, path: Path, exclude: Sequence[str]) -> None:
         if not path.is_dir():
             what = "is a file in no folder of the index" if path.exists() else "is not there"
             raise UsageError(f"{path} {what}: give a folder of photos")
@@ -125,7 +125,7 @@ class Update:
         root = self._writer.add_root(path, exclude)
         self._reconcile(root, "", iter(found))
 
-    def _look_at_one(self, root: RootRow, path: str) -> None:
+    def _index_one(self, root: RootRow, path: str) -> None:
         """Look at one file, or at what was a folder and is no longer."""
         self._looked_at[root.id] = root, _device(root.path)
         known = self._writer.below(root.path / path)

@@ -46,7 +46,7 @@ class _Seen:
     since: float
 
 
-class Follower:
+class Watcher:
     """Keeps an index current with some folders.
 
     Args:
