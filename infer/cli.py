@@ -32,6 +32,7 @@ COMMANDS = {
     "suggest": "imgsim_edge.infer.commands.labels:suggest_command",
     "watch": "imgsim_edge.infer.commands.watch:watch_command",
     "browse": "imgsim_edge.infer.commands.browse:browse_command",
+    "serve": "imgsim_edge.infer.commands.serve:serve_command",
     "formats": "imgsim_edge.infer.commands.formats:formats_command",
     "info": "imgsim_edge.infer.commands.index:info_command",
     "forget": "imgsim_edge.infer.commands.upkeep:forget_command",

@@ -7,21 +7,22 @@ does not show it under the old one's name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from ..errors import ImgsimError
 from ..index.image_index import ImageIndex
 from .collection_app import CollectionPage
 from .download_app import DownloadPage
 from .listing import Collection
-from .messages import ASKING, UPLOAD_BYTES, as_failed, as_json, as_refused, as_told, shown
+from .messages import ASKING, UPLOAD_BYTES, as_failed, as_json, as_left, as_refused, as_told, shown
 from .picture_app import PicturePage
 from .review import Review
 from .review_app import ReviewPage
@@ -47,6 +48,11 @@ class Page:
         plan_file: where it writes its plan of what may go.
         thumbnails: where small pictures are kept; this user's cache where None.
         read_only: it shows, and decides nothing.
+
+    Attributes:
+        collection: the photos in order.
+        review: the search for duplicates.
+        thumbnails: the small pictures.
     """
 
     def __init__(
@@ -57,35 +63,41 @@ class Page:
         *,
         read_only: bool = False,
     ) -> None:
-        pictures = thumbnails or Thumbnails(default_cache())
+        self.thumbnails = thumbnails or Thumbnails(default_cache())
         uploads = Uploads()
         self._index = index
         self._read_only = read_only
-        self._collection = Collection(index)
+        self.collection = Collection(index)
+        self.review = Review(index, plan_file)
         self._parts = (
-            CollectionPage(index, self._collection),
-            PicturePage(index, pictures, uploads),
-            SearchPage(index, self._collection, uploads),
+            CollectionPage(index, self.collection),
+            PicturePage(index, self.thumbnails, uploads),
+            SearchPage(index, self.collection, uploads),
             DownloadPage(index),
-            ReviewPage(Review(index, plan_file), self._collection),
+            ReviewPage(self.review, self.collection),
         )
         self._static = {
             file.name: file.read_bytes()
             for file in (resources.files(__package__) / "static").iterdir()
         }
 
-    def app(self) -> Starlette:
-        """Make the ASGI application. :func:`server.run` puts the guard before it."""
+    def app(self, more: Sequence[BaseRoute] = ()) -> Starlette:
+        """Make the ASGI application, with ``more`` beside the page.
+
+        :func:`server.run` puts the guard before it.
+        """
         return Starlette(
             routes=[
                 Route("/", self.static),
                 Route("/static/{name}", self.static),
                 Route("/api/state", self.state),
                 *(self._open(route) for part in self._parts for route in part.routes()),
+                *more,
             ],
             exception_handlers={
                 ImgsimError: as_told,
                 HTTPException: as_refused,
+                ClientDisconnect: as_left,
                 Exception: as_failed,
             },
         )
@@ -114,7 +126,7 @@ class Page:
 
     def state(self, request: Request) -> Response:
         """Tell how many photos there are, and a number that changes when the index does."""
-        listing = self._collection.current()
+        listing = self.collection.current()
         return as_json(
             {
                 "generation": listing.generation,

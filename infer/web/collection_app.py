@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from itertools import islice
 
 from starlette.requests import Request
@@ -11,7 +10,16 @@ from starlette.routing import Route
 
 from ..index.image_index import ImageIndex
 from .listing import Collection
-from .messages import as_json, brief, folder_of, indexed, number_of, order_of, shown
+from .messages import (
+    as_json,
+    brief,
+    folder_of,
+    indexed,
+    number_of,
+    order_of,
+    shown,
+    wall_clock,
+)
 
 MOST_LISTED = 500  # photos in one part of the listing
 
@@ -94,7 +102,7 @@ class CollectionPage:
                 "bytes": photo.size,
                 "changed": photo.mtime_ns // 1_000_000,  # milliseconds, as JavaScript counts
                 # As the camera's clock stood, in whatever zone.
-                "taken": _wall_clock(taken),
+                "taken": wall_clock(taken),
                 "taken_source": metadata.taken_source if metadata else None,
                 "camera": metadata.camera if metadata else None,
                 "place": listing.place_of(photo.id, folder_of(request, listing), order_of(request)),
@@ -109,13 +117,3 @@ class CollectionPage:
                 for problem in islice(self._index.unreadable(), MOST_LISTED)
             ]
         )
-
-
-def _wall_clock(milliseconds: int | None) -> str | None:
-    if milliseconds is None:
-        return None
-    try:
-        moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
-    except (OverflowError, ValueError, OSError):
-        return None
-    return moment.strftime("%Y-%m-%dT%H:%M:%S")

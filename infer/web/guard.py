@@ -3,9 +3,10 @@
 A server on 127.0.0.1 can be reached by every program of this machine, and, through the user's
 browser, by every web page: by a cross-site request, or by a name that is made to point to 127.0.0.1
 ("DNS rebinding"). One on another address can be reached by the whole network. So a request must
-name this server as its host, must not come from a page of another origin, and must know a secret:
-a browser learns it from the link that is opened first and is given a cookie for it, a program sends
-it in the header ``Authorization: Bearer``.
+know a secret: a browser learns it from the link that is opened first and is given a cookie for it,
+a program sends it in the header ``Authorization: Bearer``. Since browsers send a cookie unasked,
+what comes without that header must name this server as its host, and not come from a page of
+another origin.
 
 References: OWASP, "Cross-Site Request Forgery Prevention Cheat Sheet"; RFC 6750 (bearer tokens);
 RFC 6265bis, 5.2 (SameSite).
@@ -105,20 +106,28 @@ class Tries:
 class Guard:
     """ASGI middleware that lets through who knows the secret, and adds the security headers.
 
-    A request is let through with the cookie that the link gave, or with the header
-    ``Authorization: Bearer SECRET``. One that changes something must name this server as its
-    origin or bring that header, which no page of another origin can send. After ``WRONG_TRIES``
-    different wrong secrets an address waits for ``WAIT_SECONDS``; browsers that have the cookie go
-    on meanwhile.
+    A request is let through with the header ``Authorization: Bearer SECRET``, which no page of
+    another origin can send, under whatever name it has reached this server. Another one is let
+    through with the cookie that the link gave; if it changes something it must name this server as
+    its origin. After ``WRONG_TRIES`` different wrong secrets an address waits for ``WAIT_SECONDS``;
+    browsers that have the cookie go on meanwhile.
 
     Args:
         app: what answers the requests that are let through.
         secret: that a link or a program brings.
         port: that the server listens at.
         names: host names of this server, beside its addresses, ``localhost`` and the machine's.
+        public: paths that are answered to everybody.
     """
 
-    def __init__(self, app: ASGIApp, secret: str, port: int, names: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        secret: str,
+        port: int,
+        names: Collection[str] = (),
+        public: Collection[str] = (),
+    ) -> None:
         machine = socket.gethostname().lower()
         self._app = app
         self._secret = secret
@@ -127,6 +136,7 @@ class Guard:
         self._cookie = f"imgsim-edge-{port}"  # cookies are shared by the ports of a host
         self._port = port
         self._names = {"localhost", machine, f"{machine}.local", *map(str.lower, names)}
+        self._public = frozenset(public)
         self._tries = Tries()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,18 +150,26 @@ class Guard:
                 ]
             await send(message)
 
-        answer = self._refusal(scope) or self._entrance(scope)
-        await (answer or self._app)(scope, receive, send_guarded)
+        await (self._answer(scope) or self._app)(scope, receive, send_guarded)
 
-    def _refusal(self, scope: MutableMapping[str, Any]) -> Response | None:
+    def _answer(self, scope: MutableMapping[str, Any]) -> Response | None:
+        """Answer a request that is not let through; None for one that is."""
+        is_safe = scope["method"] in SAFE_METHODS
+        if is_safe and scope["path"] in self._public:
+            return None
+        bearer = _bearer(scope)
+        if bearer is not None:
+            return self._by_header(scope, bearer)
+        return self._refusal(scope, is_safe) or self._by_cookie(scope)
+
+    def _refusal(self, scope: MutableMapping[str, Any], is_safe: bool) -> Response | None:
         """Refuse what comes from elsewhere, whoever asks."""
         hosts, origins = _headers(scope, b"host"), _headers(scope, b"origin")
         if len(hosts) != 1 or not self._is_mine(hosts[0], scope):
             return _refused("This server answers only to its own address.")
         if any(origin.lower() != f"http://{hosts[0]}" for origin in origins):
             return _refused("This server answers only to its own page.")
-        is_safe = scope["method"] in SAFE_METHODS
-        if not is_safe and not origins and _bearer(scope) is None:
+        if not is_safe and not origins:
             return _refused("This server is told to do something by its own page only.")
         return None
 
@@ -172,31 +190,39 @@ class Guard:
         here = (scope.get("server") or ("127.0.0.1",))[0]
         return asked == ipaddress.ip_address(here.partition("%")[0])
 
-    def _entrance(self, scope: MutableMapping[str, Any]) -> Response | None:
-        """Find out whether the request knows the secret; None lets it through."""
+    def _by_header(self, scope: MutableMapping[str, Any], bearer: str) -> Response | None:
+        """Let through the program that knows the secret."""
+        address = _address(scope)
+        if self._tries.must_wait(address):
+            return _too_many()
+        if self._is_secret(bearer):
+            return None
+        self._tries.add(address, bearer)
+        return _refused("This is not the secret of this server.")
+
+    def _by_cookie(self, scope: MutableMapping[str, Any]) -> Response | None:
+        """Let through the browser that has the cookie, and give it to the one that has the link."""
         cookie = self._cookie_of(scope)
         if cookie is not None and secrets.compare_digest(cookie.encode(), self._session.encode()):
             return None
-        address = (scope.get("client") or ("",))[0]
+        address = _address(scope)
         if self._tries.must_wait(address):
-            return PlainTextResponse(
-                f"Too many wrong secrets: wait for {WAIT_SECONDS} seconds.\n",
-                429,
-                headers={"Retry-After": str(WAIT_SECONDS)},
-            )
-        bearer = _bearer(scope)
+            return _too_many()
         first = scope["path"].split("/")[1]
-        given = bearer or first or cookie or ""
-        if secrets.compare_digest(given.encode("utf-8", "replace"), self._secret.encode()):
-            if bearer is not None:
-                return None
+        if self._is_secret(first or cookie or ""):
             response = HTMLResponse(_ENTRANCE, headers={"Cache-Control": "no-store"})
             response.set_cookie(self._cookie, self._session, httponly=True, samesite="strict")
             return response
-        for wrong in (bearer, cookie, first if len(first) >= SHORTEST_SECRET else None):
+        for wrong in (cookie, first if len(first) >= SHORTEST_SECRET else None):
             if wrong:
                 self._tries.add(address, wrong)
-        return _refused("Open the whole link that was printed when this server was started.")
+        return _refused(
+            "Open the whole link that was printed when this server was started, "
+            "or send its secret as `Authorization: Bearer SECRET`."
+        )
+
+    def _is_secret(self, given: str) -> bool:
+        return secrets.compare_digest(given.encode("utf-8", "replace"), self._secret.encode())
 
     def _cookie_of(self, scope: MutableMapping[str, Any]) -> str | None:
         try:
@@ -206,12 +232,24 @@ class Guard:
         return cookies[self._cookie].value if self._cookie in cookies else None
 
 
+def _too_many() -> Response:
+    return PlainTextResponse(
+        f"Too many wrong secrets: wait for {WAIT_SECONDS} seconds.\n",
+        429,
+        headers={"Retry-After": str(WAIT_SECONDS)},
+    )
+
+
 def _refused(reason: str) -> Response:
     return PlainTextResponse(f"{reason}\n", 403, headers={"Cache-Control": "no-store"})
 
 
 def _headers(scope: MutableMapping[str, Any], name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def _address(scope: MutableMapping[str, Any]) -> str:
+    return str((scope.get("client") or ("",))[0])
 
 
 def _bearer(scope: MutableMapping[str, Any]) -> str | None:

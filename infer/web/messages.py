@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import traceback
+from datetime import datetime, timezone
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ..errors import IndexBusyError
 from ..index.image_index import ImageIndex, IndexedPhoto
 from .listing import Folder, Listing, Order
 
@@ -25,7 +27,7 @@ _KEEP = "private, max-age=86400, immutable"  # an address with a version never s
 
 async def body_of(request: Request) -> bytes:
     """Read the body, but never more than ``UPLOAD_BYTES``."""
-    too_much = f"this page takes files of up to {UPLOAD_BYTES // 1_000_000} MB"
+    too_much = f"this server takes files of up to {UPLOAD_BYTES // 1_000_000} MB"
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > UPLOAD_BYTES:
         raise HTTPException(413, too_much)
@@ -102,6 +104,17 @@ def shown(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
+def wall_clock(milliseconds: int | None) -> str | None:
+    """Write a time of the local clock as ISO 8601; None for one that no calendar has."""
+    if milliseconds is None:
+        return None
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return moment.strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def as_json(content: object, status: int = 200) -> Response:
     """Answer with something that is true now."""
     return JSONResponse(content, status, headers={"Cache-Control": "no-store"})
@@ -114,13 +127,23 @@ def as_jpeg(content: bytes) -> Response:
 
 def as_told(request: Request, error: Exception) -> Response:
     """Answer with the one line of an ImgsimError."""
-    return as_json({"error": shown(str(error))}, 422)
+    answer = as_json(
+        {"error": shown(str(error))}, 503 if isinstance(error, IndexBusyError) else 422
+    )
+    if isinstance(error, IndexBusyError):
+        answer.headers["Retry-After"] = "1"
+    return answer
 
 
 def as_refused(request: Request, error: Exception) -> Response:
     """Answer with the one line of an HTTPException."""
     assert isinstance(error, HTTPException)
     return as_json({"error": error.detail}, error.status_code)
+
+
+def as_left(request: Request, error: Exception) -> Response:
+    """Answer nobody: whoever asked has left."""
+    return Response(status_code=400)
 
 
 def as_failed(request: Request, error: Exception) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
@@ -13,14 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..arrays import Vectors
-from ..errors import PhotoError
 from ..index.image_index import ImageIndex, IndexedPhoto, Match
-from ..photos.opening import opened
 from .listing import Collection
 from .messages import ASKING, as_json, body_of, brief, folder_of, number_of, numbers_of, shown
-from .uploads import Uploads
+from .uploads import Uploads, check_pixels
 
-UPLOAD_PIXELS = 80_000_000
 MOST_ANSWERS = 500
 MOST_EXAMPLES = 50  # photos that one search may be for, and against
 UNLIKE = 0.5  # weight of the photos that the answers are not to be like
@@ -50,7 +46,7 @@ class SearchPage:
 
     def _keep(self, request: Request, content: bytes) -> Response:
         with self._one_upload:
-            _check_pixels(content)
+            check_pixels(content)
             self._index.embed([content])  # what is no photo is told at once
             name = request.query_params.get("name", "")[:LONGEST_NAME]
             return as_json({"key": self._uploads.add(content, name)})
@@ -115,20 +111,3 @@ class SearchPage:
             for match in matches
             if match.id in photos
         ]
-
-
-def _check_pixels(content: bytes) -> None:
-    """Refuse a photo that would take much memory to decode, by what its header declares."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with opened(content, 0) as photo:
-                pixels = photo.size[0] * photo.size[1]
-    except Exception:  # noqa: BLE001 - what is wrong with it is told by the search
-        return
-    if pixels > UPLOAD_PIXELS:
-        raise PhotoError(
-            "image",
-            f"has {pixels // 1_000_000} megapixels, this page takes up to "
-            f"{UPLOAD_PIXELS // 1_000_000}: search for it with `imgsim-edge similar FILE`",
-        )

@@ -2,23 +2,70 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import socket
 import sys
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import UsageError
 from .guard import HTTP_PORT, SHORTEST_SECRET, Guard, new_secret
 
 LOOPBACK = "127.0.0.1"
-GOODBYE_SECONDS = 1  # that a request in progress is given when the server stops
-MOST_AT_ONCE = 100  # requests; a browser has six in flight
+HEADER_SECONDS = 10  # that a connection may take until its request's header is whole
+_OTHER_FILES = 256  # that a server has open: the catalogue in several threads, pictures, libraries
 _SOMEWHERE_ELSE = "192.0.2.1"  # RFC 5737: belongs to nobody, and nothing is sent to it
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server takes upon itself.
+
+    Attributes:
+        at_once: connections that are answered; further ones are told that there are too many. A
+            browser has six.
+        goodbye_seconds: that requests in progress are given when the server stops.
+    """
+
+    at_once: int = 100
+    goodbye_seconds: int = 1
+
+
+class _Impatient(H11Protocol):
+    """A connection that is closed if it does not send the header of a request in time."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_watching()
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_watching()
+        elif self._waiting is None:
+            self._waiting = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+
+    def _stop_watching(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
 
 def listen(port: int, host: str = LOOPBACK) -> socket.socket:
@@ -108,12 +155,20 @@ def secret_in(file: Path | None) -> str:
     return secret
 
 
+def is_readable_by_others(file: Path) -> bool:
+    """Tell whether other users of this machine can read a file, where it knows users."""
+    return os.name == "posix" and bool(file.stat().st_mode & 0o077)
+
+
 def run(
     app: ASGIApp,
     listener: socket.socket,
     secret: str,
     ready: Callable[[], None],
     names: Collection[str] = (),
+    *,
+    public: Collection[str] = (),
+    limits: Limits = Limits(),
 ) -> None:
     """Serve an application until SIGINT (KeyboardInterrupt is raised then) or SIGTERM.
 
@@ -123,19 +178,36 @@ def run(
         secret: that opens it.
         ready: called once the server can be reached.
         names: host names of this server beside those that it knows.
+        public: paths that are answered to everybody.
+        limits: of this server.
     """
+    _allow_files(limits.at_once)
     config = uvicorn.Config(
-        Guard(app, secret, listener.getsockname()[1], names),
-        http="h11",
+        Guard(app, secret, listener.getsockname()[1], names, public),
+        http=_Impatient,
         ws="none",
         lifespan="off",
         log_level="critical",
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=MOST_AT_ONCE,
-        timeout_graceful_shutdown=GOODBYE_SECONDS,
+        limit_concurrency=limits.at_once,
+        backlog=limits.at_once,
+        timeout_graceful_shutdown=limits.goodbye_seconds,
     )
     # The port takes connections from here on; they are answered as soon as the server runs.
     ready()
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _allow_files(connections: int) -> None:
+    """Let this process open as many files as it takes connections, as far as the system does."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,10 @@ from typing import BinaryIO
 
 from starlette.exceptions import HTTPException
 
+from ..errors import PhotoError
+from ..photos.opening import opened
+
+UPLOAD_PIXELS = 80_000_000
 MOST_KEPT = 30  # photos
 MOST_BYTES = 300_000_000  # of all of them
 
@@ -76,3 +81,20 @@ class Uploads:
                 raise HTTPException(404, "this photo is not kept any more: choose it again")
             self._kept.move_to_end(key)
             return self._kept[key]
+
+
+def check_pixels(content: bytes) -> None:
+    """Refuse a photo that would take much memory to decode, by what its header declares."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with opened(content, 0) as photo:
+                pixels = photo.size[0] * photo.size[1]
+    except Exception:  # noqa: BLE001 - what is wrong with it is told by the search
+        return
+    if pixels > UPLOAD_PIXELS:
+        raise PhotoError(
+            "image",
+            f"has {pixels // 1_000_000} megapixels, this server takes up to "
+            f"{UPLOAD_PIXELS // 1_000_000}: search for it with `imgsim-edge similar FILE`",
+        )

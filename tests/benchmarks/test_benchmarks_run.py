@@ -26,6 +26,7 @@ TOY = {
     "indexing": ["--photos", "1", "--rounds", "1"],
     "memory": ["--counts", "20", "70"],
     "one_shot_query": ["--count", "20", "--rounds", "1"],
+    "serving": ["--requests", "20", "--rounds", "2"],
     "unchanged_run": ["--files", "20"],
     "watching": ["--photos", "1", "--rounds", "1"],
 }

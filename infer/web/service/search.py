@@ -1,0 +1,104 @@
+"""Searching: by a photo of the index, by one that is sent, by a vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+from starlette.exceptions import HTTPException
+
+from ...index.image_index import ImageIndex
+from ...index.results import IndexedPhoto
+from .answers import Embedding, Matches, Vector, found_answer
+from .endpoint import Asked, Endpoint, Message, Nothing, Wishes
+from .photos import photo_at, photo_numbered
+
+if TYPE_CHECKING:
+    from ...index.query import Query
+
+MOST_ANSWERS = 1000
+
+Name = Annotated[str | None, Field(description="path of a photo of the index, or name of an item")]
+Number = Annotated[int | None, Field(description="number of a photo of the index", ge=0)]
+
+
+class SearchWishes(Wishes):
+    """How an answer is wanted."""
+
+    k: Annotated[int, Field(description="how many photos", ge=1, le=MOST_ANSWERS)] = 10
+    within: Annotated[str | None, Field(description="only photos below this folder")] = None
+    min_score: Annotated[
+        float | None, Field(description="only photos with at least this score", ge=-1, le=1)
+    ] = None
+    exact: Annotated[bool, Field(description="compare with every photo")] = False
+
+
+class LikeWishes(SearchWishes):
+    """How an answer is wanted, and what it is to be like."""
+
+    id: Number = None
+    path: Name = None
+
+
+class VectorMessage(Message):
+    """A vector to search by."""
+
+    vector: Vector
+
+
+class SearchEndpoints:
+    """Answers about likeness."""
+
+    def __init__(self, index: ImageIndex) -> None:
+        self._index = index
+
+    def endpoints(self) -> list[Endpoint]:
+        """List them."""
+        return [
+            Endpoint("GET", "/similar", self.like, Matches, LikeWishes),
+            Endpoint("POST", "/similar", self.like_photo, Matches, SearchWishes, bytes),
+            Endpoint(
+                "POST", "/similar/vector", self.like_vector, Matches, SearchWishes, VectorMessage
+            ),
+            Endpoint("POST", "/embed", self.embed, Embedding, takes=bytes),
+        ]
+
+    def like(self, asked: Asked[LikeWishes, None]) -> Matches:
+        """Find the photos most similar to one of the index: name its ``id`` or its ``path``."""
+        wishes = asked.wishes
+        if (wishes.id is None) == (wishes.path is None):
+            raise HTTPException(400, "name one photo, by its id or by its path")
+        photo = self._photo(wishes)
+        _, vectors = self._index.vectors([photo.id])
+        return self._found(vectors[0], wishes, [photo.id])
+
+    def like_photo(self, asked: Asked[SearchWishes, bytes]) -> Matches:
+        """Find the photos most similar to the one that is sent."""
+        return self._found(asked.body, asked.wishes)
+
+    def like_vector(self, asked: Asked[SearchWishes, VectorMessage]) -> Matches:
+        """Find the photos most similar to a vector."""
+        return self._found(np.array(asked.body.vector), asked.wishes)
+
+    def embed(self, asked: Asked[Nothing, bytes]) -> Embedding:
+        """Give the vector of the photo that is sent."""
+        return Embedding(vector=self._index.embed([asked.body])[0].tolist())
+
+    def _photo(self, wishes: LikeWishes) -> IndexedPhoto:
+        if wishes.id is not None:
+            return photo_numbered(self._index, wishes.id)
+        return photo_at(self._index, wishes.path or "")
+
+    def _found(self, query: Query, wishes: SearchWishes, omit: Sequence[int] = ()) -> Matches:
+        matches = self._index.similar(
+            query,
+            wishes.k,
+            exact=wishes.exact,
+            within=wishes.within,
+            min_score=wishes.min_score,
+            omit=omit,
+        )
+        background = self._index.background()
+        return Matches(matches=[found_answer(match, background) for match in matches])
