@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .cleanup.plan import plan_of as plan_of
     from .cleanup.plan import read_plan as read_plan
     from .cleanup.plan import write_plan as write_plan
+    from .duplicates.bursts import Burst as Burst
+    from .duplicates.bursts import Bursts as Bursts
+    from .duplicates.bursts import Frame as Frame
+    from .duplicates.bursts import find_bursts as find_bursts
     from .duplicates.groups import Copy as Copy
     from .duplicates.groups import Duplicates as Duplicates
     from .duplicates.groups import Group as Group
@@ -83,6 +87,7 @@ _HOMES = {
         *("Plan", "PlannedFile", "PlannedGroup"),
         *("plan_of", "read_plan", "write_plan"),
     ),
+    "duplicates.bursts": ("Burst", "Bursts", "Frame", "find_bursts"),
     "duplicates.groups": ("Copy", "Duplicates", "Group", "find_groups"),
     "duplicates.keep": ("keep_rule",),
     "encoder.embed": ("EmbeddedFile", "embed_files"),

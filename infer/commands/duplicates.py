@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import IndexOption, JsonOption, progress, say, say_some
+from . import IndexOption, JsonOption, counted, progress, say, say_some
 from .outputs import (
     CsvOption,
     Forms,
@@ -49,6 +49,14 @@ def duplicates_command(
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what `apply` would do.")
     ] = None,
+    bursts: Annotated[
+        bool,
+        typer.Option(
+            "--bursts",
+            help="Stack other shots instead: photos taken within seconds that look alike, and "
+            "which of them to show. None of them is ever planned to go.",
+        ),
+    ] = False,
     index: IndexOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
@@ -61,6 +69,11 @@ def duplicates_command(
     """Find photos that are copies of one another. Changes nothing."""
     forms = Forms(as_json, as_csv, null, sheet, html, opened, pictures)
     forms.check()
+    if bursts:
+        if any_orientation or keep or include_look or min_score or plan:
+            raise typer.BadParameter("--bursts stands alone: with --in, and a form of the answer")
+        _show_bursts(index, within, forms)
+        return
 
     from ..cleanup.plan import plan_of, write_plan
     from ..duplicates.groups import find_groups
@@ -105,11 +118,36 @@ def duplicates_command(
     )
     doubtful = sum(not copy.certain for group in groups for copy in group.copies)
     if doubtful and not include_look:
-        say(f"{_count(doubtful, 'photo')} to look at first: --include-look plans for them, too")
+        say(f"{counted(doubtful, 'photo')} to look at first: --include-look plans for them, too")
     say(
-        f"{_count(len(groups), 'group')}, {_count(planned.files, 'photo')} could go "
+        f"{counted(len(groups), 'group')}, {counted(planned.files, 'photo')} could go "
         f"({render.size(planned.bytes)}); nothing was changed: {next_step}"
     )
+
+
+def _show_bursts(index: Path | None, within: Path | None, forms: Forms) -> None:
+    from ..duplicates.bursts import find_bursts
+    from ..index.image_index import ImageIndex
+    from ..output import sections as answers
+    from ..output import text as render
+
+    with ImageIndex.open(index) as opened_index, progress("comparing") as show:
+        found = find_bursts(opened_index, within=within, progress=show)
+    bursts = found.bursts
+    say_some([f"passed over {one.path}: {one.reason}" for one in found.passed_over])
+    give(
+        forms,
+        title="Bursts",
+        sections=lambda: [answers.of_burst(n, burst) for n, burst in enumerate(bursts, start=1)],
+        text=lambda: render.bursts_as_text(bursts),
+        records=lambda: (
+            render.burst_as_record(n, burst) for n, burst in enumerate(bursts, start=1)
+        ),
+        rows=lambda: render.bursts_as_rows(bursts),
+        paths=lambda: [burst.best.photo.path for burst in bursts],
+    )
+    undated = f"; {counted(found.undated, 'photo')} without a date taken" if found.undated else ""
+    say(f"{counted(len(bursts), 'burst') if bursts else 'no bursts'}{undated}")
 
 
 def not_duplicates_command(
@@ -133,7 +171,3 @@ def not_duplicates_command(
         opened.mark_not_duplicates(digests, forget=forget)
     done = "forgotten" if forget else "remembered"
     typer.echo(f"{done}: these {len(digests)} photos are no duplicates of one another")
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -1,7 +1,8 @@
 """Which of several copies stays, and why.
 
 What shows more comes first: no frame, colour, no crop, more real detail; then what names its
-camera, is older, larger, and has the shorter path. A rule of the user's goes before all that.
+camera, says when it was taken, was taken earlier, is the older file, larger, and has the shorter
+path. A rule of the user's goes before all that.
 """
 
 from __future__ import annotations
@@ -71,23 +72,43 @@ def preferred(
         if high > low * _SHARPER:
             return found.sharpness[0] > found.sharpness[1], "more detail"
     for choose, why in _ORDER:
-        mine, others = choose(first), choose(second)
+        mine, others = choose(first, second)
         if mine != others:
             return mine < others, why
     return os.fsencode(first.path) <= os.fsencode(second.path), "first path"
 
 
-def _says_nothing(photo: IndexedPhoto) -> float:
+_Values = tuple[float, float]
+
+
+def _each(
+    value: Callable[[IndexedPhoto], float],
+) -> Callable[[IndexedPhoto, IndexedPhoto], _Values]:
+    return lambda first, second: (value(first), value(second))
+
+
+def _names_no_camera(photo: IndexedPhoto) -> float:
     return float(photo.metadata is None or photo.metadata.camera is None)
 
 
-def _age(photo: IndexedPhoto) -> float:
-    return photo.mtime_ns
+def _is_undated(photo: IndexedPhoto) -> float:
+    return float(photo.metadata is None or photo.metadata.taken_source not in ("exif", "xmp"))
 
 
-_ORDER: tuple[tuple[Callable[[IndexedPhoto], float], str], ...] = (
-    (_says_nothing, "names its camera"),
-    (_age, "older file"),
-    (CRITERIA["largest"], "largest"),
-    (CRITERIA["shortest-path"], "shortest path"),
+def _taken(first: IndexedPhoto, second: IndexedPhoto) -> _Values:
+    """Give the dates taken where both tell them; otherwise they say nothing."""
+    one, other = first.metadata, second.metadata
+    if one is None or other is None or one.taken_ms is None or other.taken_ms is None:
+        return 0, 0
+    return one.taken_ms, other.taken_ms
+
+
+# Of two photos, the one with the smaller value stays.
+_ORDER: tuple[tuple[Callable[[IndexedPhoto, IndexedPhoto], _Values], str], ...] = (
+    (_each(_names_no_camera), "names its camera"),
+    (_each(_is_undated), "says when it was taken"),
+    (_taken, "taken earlier"),
+    (_each(CRITERIA["oldest"]), "older file"),
+    (_each(CRITERIA["largest"]), "largest"),
+    (_each(CRITERIA["shortest-path"]), "shortest path"),
 )

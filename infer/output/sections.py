@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..search.rarity import Background, odds
 
 if TYPE_CHECKING:
+    from ..duplicates.bursts import Burst
     from ..duplicates.groups import Copy, Group
     from ..index.image_index import IndexedPhoto, Match
 
@@ -61,6 +62,15 @@ def of_group(number: int, group: Group) -> Section:
     shown = [Shown(group.keep.path, "keep", _facts(group.keep), True)]
     shown += [Shown(copy.photo.path, relation(copy), _facts(copy.photo)) for copy in group.copies]
     return Section(f"Group {number}: {len(shown)} photos", tuple(shown))
+
+
+def of_burst(number: int, burst: Burst) -> Section:
+    """Show a burst, the photo to show first."""
+    shown = [
+        Shown(frame.photo.path, frame.reason, _facts(frame.photo), frame is burst.best)
+        for frame in (burst.best, *burst.others)
+    ]
+    return Section(f"Burst {number}: {len(shown)} photos", tuple(shown))
 
 
 def relation(copy: Copy) -> str:

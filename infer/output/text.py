@@ -14,6 +14,7 @@ from ..search.rarity import Background, odds
 from .sections import relation
 
 if TYPE_CHECKING:
+    from ..duplicates.bursts import Burst, Frame
     from ..duplicates.groups import Group
     from ..index.image_index import IndexedPhoto, Match
 
@@ -111,6 +112,47 @@ def groups_as_rows(groups: Sequence[Group]) -> Iterator[dict[str, Any]]:
                 "score": round(score, 3),
                 **_photo_record(photo),
             }
+
+
+# --- bursts --------------------------------------------------------------------------------------
+
+
+def bursts_as_text(bursts: Sequence[Burst]) -> str:
+    """Lay out bursts, the photo to show first."""
+    parts = []
+    for number, burst in enumerate(bursts, start=1):
+        parts.append(f"burst {number}: {1 + len(burst.others)} photos")
+        for frame in (burst.best, *burst.others):
+            word, photo = "show" if frame is burst.best else "", frame.photo
+            parts.append(
+                f"  {word:<4}  {frame.seconds:>5.1f} s  {photo.width:>5} × {photo.height:<5}"
+                f"  {size(photo.size):>9}  {shell_path(photo.path)}  ({frame.reason})"
+            )
+    return "\n".join(parts)
+
+
+def burst_as_record(number: int, burst: Burst) -> dict[str, Any]:
+    """Give a burst as one record: its number, the photo to show, and the others."""
+    others = [_frame_record(frame) for frame in burst.others]
+    return {"burst": number, "show": _frame_record(burst.best), "others": others}
+
+
+def bursts_as_rows(bursts: Sequence[Burst]) -> Iterator[dict[str, Any]]:
+    """Give each photo of each burst as a record, as it fits into a table."""
+    for number, burst in enumerate(bursts, start=1):
+        for frame in (burst.best, *burst.others):
+            word = "show" if frame is burst.best else "other"
+            yield {"burst": number, "is": word, **_frame_record(frame)}
+
+
+def _frame_record(frame: Frame) -> dict[str, Any]:
+    return {
+        **_photo_record(frame.photo),
+        "seconds": round(frame.seconds, 3),
+        "sharpness": round(frame.sharpness, 3),
+        "clipped": round(frame.clipped, 3),
+        "reason": frame.reason,
+    }
 
 
 def _photo_record(photo: IndexedPhoto) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from imgsim_edge.infer.cleanup.apply import HARDLINK, MOVE, apply, undo
 from imgsim_edge.infer.cleanup.journal import read_journal
 from imgsim_edge.infer.cleanup.plan import Plan, PlannedFile, PlannedGroup, read_plan, write_plan
 from imgsim_edge.infer.encoder.embed import content_digest
+from PIL import Image
 
 Files = dict[str, tuple[bytes, int]]
 
@@ -283,6 +286,24 @@ def test_the_trash_gives_back_what_it_took(
     assert (back.status, back.stdout) == (0, "2 files put back (7 B)\n")
     assert state(album) == before
     assert not list((tmp_path / "data" / "Trash").rglob("*.trashinfo"))
+
+
+def test_the_next_step_works_as_it_is_printed(
+    run: Run, photographs: dict[str, Image.Image], tmp_path: Path
+) -> None:
+    folder = tmp_path / "an album"
+    folder.mkdir()
+    photographs["coffee"].save(folder / "coffee.jpg")
+    shutil.copy2(folder / "coffee.jpg", folder / "coffee again.jpg")
+    run("index", folder)
+    told = run("duplicates", "--plan", tmp_path / "my plan.json").stderr
+    name, *arguments = shlex.split(told.split("`")[1])
+    assert name == "imgsim-edge"
+    places = {"XDG_DATA_HOME": str(tmp_path / "data"), "HOME": str(tmp_path)}
+    done = run(*arguments, IMGSIM_EDGE_JOURNALS=str(tmp_path / "journals"), **places)
+    assert done.status == 0
+    assert done.stdout.startswith("1 file sent to the trash")
+    assert [file.name for file in folder.iterdir()] == ["coffee.jpg"]
 
 
 def test_without_the_library_the_trash_says_how_to_get_it(

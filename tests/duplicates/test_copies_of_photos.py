@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imgsim_edge.infer import ImageIndex, ImgsimError
+from imgsim_edge.infer import ImageIndex, ImgsimError, IndexedPhoto, PhotoMetadata
 from imgsim_edge.infer.duplicates.align import (
     BACK,
     SAME_PHOTO,
@@ -20,7 +20,7 @@ from imgsim_edge.infer.duplicates.align import (
     luminance_thumbnail,
 )
 from imgsim_edge.infer.duplicates.groups import Group, find_groups
-from imgsim_edge.infer.duplicates.keep import keep_rule
+from imgsim_edge.infer.duplicates.keep import keep_rule, preferred
 from imgsim_edge.infer.photos.decode import photo_from_image
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
@@ -163,6 +163,29 @@ def test_the_rule_decides_what_is_kept(index: ImageIndex, album: Path) -> None:
     assert keep_rule("") == ()
     with pytest.raises(ImgsimError, match="prettiest"):
         keep_rule("prettiest")
+
+
+def photo(path: str, mtime_ns: int, metadata: PhotoMetadata | None) -> IndexedPhoto:
+    return IndexedPhoto(1, Path(path), 1000, mtime_ns, path.encode(), 400, 300, metadata)
+
+
+def test_between_equal_pictures_the_one_that_knows_more_stays_then_the_earlier() -> None:
+    taken = PhotoMetadata(taken_ms=5_000, taken_source="exif")
+    earlier = PhotoMetadata(taken_ms=4_500, taken_source="exif")
+    by_name = PhotoMetadata(taken_ms=1, taken_source="name")
+    with_camera = PhotoMetadata(camera="Handy 1")
+    for stays, goes, why in (
+        (with_camera, taken, "names its camera"),
+        (taken, None, "says when it was taken"),
+        (taken, by_name, "says when it was taken"),
+        (earlier, taken, "taken earlier"),
+    ):
+        new, old = photo("/photos/long/name.jpg", 9, stays), photo("/photos/a.jpg", 1, goes)
+        assert preferred(new, old, None, ()) == (True, why)
+        assert preferred(old, new, None, ()) == (False, why)
+        assert preferred(new, old, None, ("oldest",)) == (False, "oldest")
+    new, old = photo("/photos/a.jpg", 9, taken), photo("/photos/long/name.jpg", 1, taken)
+    assert preferred(new, old, None, ()) == (False, "older file")
 
 
 def test_only_one_folder_can_be_looked_at(index: ImageIndex, album: Path) -> None:
