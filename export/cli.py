@@ -37,10 +37,6 @@ def export_command(
     calibration_photos: Annotated[
         int, typer.Option(min=1, help="Training photos that --int8 is calibrated on.")
     ] = 200,
-    allow_any_dimension: Annotated[
-        bool,
-        typer.Option("--allow-any-dimension", help="Take embeddings of other widths than 64."),
-    ] = False,
     licence: Annotated[str, typer.Option(help="Of the encoder, for its metadata.")] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object.")
@@ -60,7 +56,6 @@ def export_command(
         precision=INT8 if int8 else FP16 if fp16 else FLOAT32,
         max_loss=max_loss,
         calibration_photos=calibration_photos,
-        any_dimension=allow_any_dimension,
         licence=licence,
     )
     result = export_encoder(run, out, data or (), options)
@@ -70,10 +65,11 @@ def export_command(
         typer.echo(json.dumps(content))
         return
     typer.echo(f"encoder: {result.path} ({result.size / 1e6:.1f} MB, digest {result.digest})")
-    typer.echo(
-        f"against Keras over {result.keras.photos} photos: largest difference "
-        f"{result.keras.largest_difference:.1e}, lowest cosine {result.keras.lowest_cosine:.6f}"
-    )
+    for name, parity in result.keras.items():
+        typer.echo(
+            f"{name} against Keras over {parity.photos} photos: largest difference "
+            f"{parity.largest_difference:.1e}, lowest cosine {parity.lowest_cosine:.6f}"
+        )
     if result.chosen:
         typer.echo(f"accepted: {result.chosen}")
     typer.echo(f"evidence: {result.evidence}")

@@ -1,7 +1,7 @@
 """Stage 1 of an export: a Keras classifier becomes the graph of an encoder.
 
-Cut at the embedding, normalised to unit length, converted by tf2onnx; then ONNX Runtime folds batch
-norm and padding into the convolutions, with operators of plain ONNX only.
+Cut at the embedding and the details, both normalised to unit length, converted by tf2onnx; then
+ONNX Runtime folds batch norm and padding into the convolutions, with operators of plain ONNX only.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..infer.encoder.onnx_encoder import INPUT_NAME, OUTPUT_NAME
+from ..infer.encoder.onnx_encoder import DETAILS_NAME, INPUT_NAME, OUTPUT_NAME
 from ..train.backend import INSTALL, import_keras
 from ..train.errors import MissingExtraError
-from ..train.network import EMBEDDING_LAYER, EMBEDDING_UNITS, part_of
+from ..train.network import DETAILS_LAYER, EMBEDDING_LAYER
 from .errors import ExportError
 
 OPSET = 17
@@ -23,33 +23,38 @@ BATCH_AXIS = "batch"
 SHORTEST = 1e-12  # length below which an embedding counts as zero and stays so
 
 
-def cut_classifier(classifier: Any, any_dimension: bool = False) -> Any:
-    """Cut a classifier at its embedding.
+def cut_classifier(classifier: Any, units: int, details: bool = True) -> Any:
+    """Cut a classifier at its embedding and, where it has any, its details.
 
     Args:
         classifier: a Keras model.
-        any_dimension: whether an embedding of another width than 64 will do.
+        units: numbers that the embedding must have.
+        details: whether details are kept.
 
     Returns:
-        a Keras model: uint8 (batch, size, size, 3) → float32 (batch, dimension), not normalised.
+        a Keras model: uint8 (batch, size, size, 3) → a dict of float32 (batch, dimension), by the
+        names of the encoder's outputs, not normalised.
 
     Raises:
         ExportError: it has no embedding, or one of another width.
     """
-    try:
-        cut = part_of(classifier, EMBEDDING_LAYER)
-    except ValueError as error:
+    names = {layer.name for layer in classifier.layers}
+    if EMBEDDING_LAYER not in names:
         raise ExportError(
             f"the model has no layer named {EMBEDDING_LAYER!r} to cut it at "
             "(train one with `imgsim-edge train`)"
-        ) from error
-    shape = cut.output_shape
-    if len(shape) != 2 or (shape[1] != EMBEDDING_UNITS and not any_dimension):
+        )
+    kept = {OUTPUT_NAME: EMBEDDING_LAYER}
+    if details and DETAILS_LAYER in names:
+        kept[DETAILS_NAME] = DETAILS_LAYER
+    outputs = {name: classifier.get_layer(layer).output for name, layer in kept.items()}
+    shape = outputs[OUTPUT_NAME].shape
+    if len(shape) != 2 or shape[1] != units:
         raise ExportError(
             f"the layer {EMBEDDING_LAYER!r} gives {' x '.join(map(str, shape[1:]))} values and not "
-            f"{EMBEDDING_UNITS} (--allow-any-dimension takes other widths)"
+            f"{units}"
         )
-    return cut
+    return import_keras().Model(classifier.input, outputs)
 
 
 def convert(cut: Any) -> Any:
@@ -77,9 +82,11 @@ def convert(cut: Any) -> Any:
 
     @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
     def encode(images: Any) -> dict[str, Any]:
-        vectors = cut(images, training=False)
-        lengths = tf.sqrt(tf.reduce_sum(vectors * vectors, axis=1, keepdims=True))
-        return {OUTPUT_NAME: vectors / tf.maximum(lengths, SHORTEST)}
+        given = {}
+        for name, vectors in cut(images, training=False).items():
+            lengths = tf.sqrt(tf.reduce_sum(vectors * vectors, axis=1, keepdims=True))
+            given[name] = vectors / tf.maximum(lengths, SHORTEST)
+        return given
 
     # It logs tracebacks of optimisations that it then goes without.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..infer.arrays import Pixels, Vectors
-from ..infer.encoder.onnx_encoder import INPUT_NAME, OUTPUT_NAME, Encoder
+from ..infer.encoder.onnx_encoder import DETAILS_NAME, INPUT_NAME, OUTPUT_NAME, Encoder
 from .errors import ExportError
 
 LARGEST_DIFFERENCE = 1e-4  # of a component of a unit vector, between Keras and a float32 encoder
@@ -19,7 +19,7 @@ BATCH = 32  # photos
 
 @dataclass(frozen=True)
 class Parity:
-    """How far two computations of the same embeddings are apart.
+    """How far two computations of the same vectors are apart.
 
     Attributes:
         photos: how many were compared.
@@ -27,7 +27,6 @@ class Parity:
         mean_difference: over all components.
         lowest_cosine: of the pairs.
         mean_cosine: likewise.
-        cosines: of each pair of vectors, −1 to 1.
     """
 
     photos: int
@@ -35,47 +34,48 @@ class Parity:
     mean_difference: float
     lowest_cosine: float
     mean_cosine: float
-    cosines: tuple[float, ...]
 
 
-def keras_vectors(cut: Any, pixels: Pixels) -> Vectors:
-    """Embed photos by Keras.
+def keras_vectors(cut: Any, pixels: Pixels) -> dict[str, Vectors]:
+    """Encode photos by Keras.
 
     Args:
         cut: a cut classifier.
         pixels: uint8, shape = (photos, size, size, 3).
 
     Returns:
-        float32, shape = (photos, dimension), of unit length.
+        name of an output → float32, shape = (photos, its dimension), of unit length.
     """
     cut.jit_compile = False  # XLA would compile longer than these few photos take
     parts = [cut.predict_on_batch(pixels[at : at + BATCH]) for at in range(0, len(pixels), BATCH)]
-    vectors = np.concatenate(parts)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+    return {name: _unit(np.concatenate([part[name] for part in parts])) for name in parts[0]}
 
 
-def encoder_vectors(encoder: Encoder, pixels: Pixels) -> Vectors:
-    """Embed photos by an encoder; types as of :func:`keras_vectors`."""
-    parts = [
-        encoder.encode(pixels[at : at + BATCH]).embeddings for at in range(0, len(pixels), BATCH)
-    ]
-    return np.concatenate(parts)
+def encoder_vectors(encoder: Encoder, pixels: Pixels) -> dict[str, Vectors]:
+    """Encode photos by an encoder; types as of :func:`keras_vectors`."""
+    given = encoder.encode(pixels)
+    vectors = {OUTPUT_NAME: given.embeddings}
+    if encoder.details_dimension:
+        vectors[DETAILS_NAME] = given.details
+    return vectors
 
 
-def unoptimised_vectors(path: Path, pixels: Pixels) -> Vectors:
-    """Embed photos by an encoder with every optimisation of ONNX Runtime switched off."""
+def unoptimised_vectors(path: Path, pixels: Pixels) -> dict[str, Vectors]:
+    """Encode photos by an encoder with every optimisation of ONNX Runtime switched off."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
     parts = [
-        session.run([OUTPUT_NAME], {INPUT_NAME: pixels[at : at + BATCH]})[0]
+        session.run(names, {INPUT_NAME: pixels[at : at + BATCH]})
         for at in range(0, len(pixels), BATCH)
     ]
-    return np.concatenate(parts)
+    return {
+        name: np.concatenate(own) for name, own in zip(names, zip(*parts, strict=True), strict=True)
+    }
 
 
 def compare(one: Vectors, other: Vectors) -> Parity:
@@ -90,18 +90,29 @@ def compare(one: Vectors, other: Vectors) -> Parity:
         mean_difference=float(difference.mean()),
         lowest_cosine=float(cosines.min()),
         mean_cosine=float(cosines.mean()),
-        cosines=tuple(round(float(cosine), 7) for cosine in cosines),
     )
 
 
-def require_parity(parity: Parity, what: str) -> None:
+def compare_outputs(one: dict[str, Vectors], other: dict[str, Vectors]) -> dict[str, Parity]:
+    """Compare every output of two encoders."""
+    return {name: compare(one[name], other[name]) for name in one}
+
+
+def require_parity(found: dict[str, Parity], what: str) -> None:
     """Refuse a float32 encoder that differs.
 
     Raises:
         ExportError: a component differs by 1e-4 or more.
     """
-    if not parity.largest_difference < LARGEST_DIFFERENCE:
-        raise ExportError(
-            f"{what} differ by up to {parity.largest_difference:.2e} in a component, over "
-            f"{parity.photos} photos; less than {LARGEST_DIFFERENCE:.0e} is required"
-        )
+    for name, parity in found.items():
+        if not parity.largest_difference < LARGEST_DIFFERENCE:
+            raise ExportError(
+                f"{what} differ by up to {parity.largest_difference:.2e} in a component of "
+                f"{name}, over {parity.photos} photos; less than {LARGEST_DIFFERENCE:.0e} is "
+                "required"
+            )
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)

@@ -56,6 +56,10 @@ class RunPhotos:
             raise DataError("none of the run's photos is there (say where with --data)")
         self._size, self._threads = size, threads
 
+    def count(self, parts: Sequence[str]) -> int:
+        """Count the photos of some parts of the split."""
+        return sum(self._known[sample.name][1] in parts for sample in self._samples)
+
     def take(self, parts: Sequence[str], most: int) -> LabelledPixels:
         """Read photos of some parts of the split, as evenly over the classes as there are any.
 

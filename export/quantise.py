@@ -35,7 +35,7 @@ BIAS_TOP = 2**30  # the largest integer for the bias of a layer in float
 _CALIBRATION_BATCH = 1  # photo: Percentile takes batches of one length only
 
 # Of a short embedding, the squares and the least length are too small for 16 bits.
-HALF_FLOAT_EXCEPTIONS = ("Cast", "ReduceSum", "Sqrt", "Max", "Div")
+HALF_FLOAT_EXCEPTIONS = ("Cast", "Pow", "ReduceSum", "Sqrt", "Max", "Div")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..infer.arrays import Pixels
-from ..infer.encoder.onnx_encoder import Encoder
+from ..infer.arrays import Pixels, Vectors
+from ..infer.encoder.onnx_encoder import DETAILS_NAME, OUTPUT_NAME, Encoder
 from ..infer.machine import available_cores
 from ..infer.search.rarity import METADATA_KEY, SAMPLE, Background
 from ..train.backend import configure
@@ -20,11 +20,11 @@ from ..train.progress import say
 from ..train.run_folder import SPLIT, Run, open_run, write_json, write_whole
 from .convert import convert, cut_classifier, normalise
 from .errors import ExportError
-from .judge import Attempt, Judge, as_line
+from .judge import Attempt, Judge, as_line, mean_average_precision
 from .metadata import describe, stamp
 from .parity import (
     Parity,
-    compare,
+    compare_outputs,
     encoder_vectors,
     keras_vectors,
     require_parity,
@@ -53,14 +53,12 @@ class Options:
         precision: ``"float32"``, ``"float16"`` or ``"int8"``.
         max_loss: mAP on the validation photos that a smaller encoder may lose, absolute.
         calibration_photos: of the training part, for int8.
-        any_dimension: whether an embedding of another width than 64 will do.
         licence: of the encoder, for its metadata.
     """
 
     precision: str = FLOAT32
     max_loss: float = 0.01
     calibration_photos: int = 200
-    any_dimension: bool = False
     licence: str = ""
 
 
@@ -73,8 +71,11 @@ class Outcome:
         evidence: path of the JSON beside it.
         digest: of the encoder's content.
         size: of the file in bytes.
-        keras: the encoder against Keras.
-        optimised: ONNX Runtime with all optimisations against none.
+        keras: the encoder against Keras, by the name of an output.
+        optimised: ONNX Runtime with all optimisations against none, likewise.
+        details: mAP of the validation photos by embeddings and by details, on which it was decided
+            whether details are kept; empty where there are none or it could not be measured.
+        keeps_details: whether the encoder gives details.
         attempts: the smaller encoders that were tried, after the float32 one; empty for float32.
         chosen: the name of the one that was accepted; empty for float32.
     """
@@ -83,8 +84,10 @@ class Outcome:
     evidence: Path
     digest: str
     size: int
-    keras: Parity
-    optimised: Parity
+    keras: dict[str, Parity]
+    optimised: dict[str, Parity]
+    details: dict[str, float]
+    keeps_details: bool
     attempts: tuple[Attempt, ...] = ()
     chosen: str = ""
 
@@ -109,10 +112,17 @@ def export_encoder(
     run = open_run(folder)
     threads = available_cores()
     configure(threads, run.settings.seed)
-    cut = cut_classifier(load_model(run.classifier_path), options.any_dimension)
+    classifier, units = load_model(run.classifier_path), run.settings.embedding_units
+    cut = cut_classifier(classifier, units)
     photos = RunPhotos(run, cut.input_shape[1], data, threads)
     checked = photos.take((TEST, VALID), PARITY_PHOTOS).pixels
     model = convert(cut)
+    quality = _quality(model, photos) if DETAILS_NAME in cut.output else {}
+    details = bool(quality) and quality[DETAILS_NAME] > quality[OUTPUT_NAME]
+    if not details and DETAILS_NAME in cut.output:
+        say(_without_details(quality))
+        cut = cut_classifier(classifier, units, details=False)
+        model = convert(cut)
     split = read_split(run.folder / SPLIT)
 
     # The float32 encoder must be right before anything smaller is made of it.
@@ -144,6 +154,8 @@ def export_encoder(
         size=len(content),
         attempts=smaller.attempts if smaller else (),
         chosen=smaller.chosen.name if smaller else "",
+        details=quality,
+        keeps_details=details,
         **measured,
     )
     write_json(result.evidence, _evidence(run, result, smaller, options))
@@ -159,21 +171,42 @@ def _require_own(evidence: Path) -> None:
         )
 
 
-def _parity(cut: Any, path: Path, pixels: Pixels) -> tuple[Parity, Parity]:
+def _parity(cut: Any, path: Path, pixels: Pixels) -> tuple[dict[str, Parity], dict[str, Parity]]:
     vectors = encoder_vectors(Encoder(path), pixels)
     return (
-        compare(keras_vectors(cut, pixels), vectors),
-        compare(unoptimised_vectors(path, pixels), vectors),
+        compare_outputs(keras_vectors(cut, pixels), vectors),
+        compare_outputs(unoptimised_vectors(path, pixels), vectors),
+    )
+
+
+def _vectors(model: Any, pixels: Pixels) -> dict[str, Vectors]:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "encoder.onnx"
+        path.write_bytes(model.SerializeToString())
+        return encoder_vectors(Encoder(path), pixels)
+
+
+def _quality(model: Any, photos: RunPhotos) -> dict[str, float]:
+    """Measure how well each output finds the validation photos' own kind; empty without any."""
+    if not photos.count((VALID,)):
+        return {}
+    own = photos.take((VALID,), VALIDATION_PHOTOS)
+    return mean_average_precision(_vectors(model, own.pixels), own.labels)
+
+
+def _without_details(quality: dict[str, float]) -> str:
+    if not quality:
+        return "details are left out: no class has two validation photos to judge them by"
+    return (
+        f"details are left out: they order validation photos with an mAP of "
+        f"{quality[DETAILS_NAME]:.4f}, the embeddings alone with {quality[OUTPUT_NAME]:.4f}"
     )
 
 
 def _background(model: Any, photos: RunPhotos) -> Background:
     """Measure what a cosine of this encoder is worth, on photos of all parts."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "encoder.onnx"
-        path.write_bytes(model.SerializeToString())
-        pixels = photos.take((TRAIN, TEST, VALID), SAMPLE).pixels
-        return Background.of(encoder_vectors(Encoder(path), pixels))
+    pixels = photos.take((TRAIN, TEST, VALID), SAMPLE).pixels
+    return Background.of(_vectors(model, pixels)[OUTPUT_NAME])
 
 
 def _smaller(model: Any, photos: RunPhotos, options: Options, threads: int) -> Quantised | None:
@@ -203,8 +236,11 @@ def _evidence(
         "model": result.path.name,
         "digest": result.digest,
         "bytes": result.size,
-        "against_keras": asdict(result.keras),
-        "optimisations_on_against_off": asdict(result.optimised),
+        "against_keras": {name: asdict(own) for name, own in result.keras.items()},
+        "optimisations_on_against_off": {
+            name: asdict(own) for name, own in result.optimised.items()
+        },
+        "details": {"kept": result.keeps_details, "mean_average_precision": result.details},
         "trained_with": dict(run.packages),
         "exported_with": {name: version(name) for name in _TOOLS},
     }

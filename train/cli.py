@@ -13,13 +13,13 @@ import typer
 from ..infer.errors import UsageError
 from ..infer.machine import available_cores
 from .backend import require_extra
-from .network import BACKBONES, IMAGENET, MOBILENET, NO_WEIGHTS
-from .run_folder import GENERAL, PLAIN, Settings
+from .network import BACKBONES, IMAGENET, NO_WEIGHTS
+from .run_folder import LINEAR, PLAIN, Settings
 
 _DEFAULT = Settings()
 BackboneName = Enum("BackboneName", {name: name for name in BACKBONES}, type=str)  # type: ignore[misc]
 _BACKBONE = BackboneName(_DEFAULT.backbone)
-RecipeName = Enum("RecipeName", {name: name for name in (PLAIN, GENERAL)}, type=str)  # type: ignore[misc]
+RecipeName = Enum("RecipeName", {name: name for name in (PLAIN, LINEAR)}, type=str)  # type: ignore[misc]
 _RECIPE = RecipeName(PLAIN)
 _PLAIN_ONLY = (
     "augment",
@@ -58,17 +58,10 @@ def train_command(
     recipe: Annotated[
         RecipeName,
         typer.Option(
-            help="plain: tell the classes of the data apart. general: find similar photos of any "
-            "kind; labels decide only how photos of one class may differ."
+            help="plain: tell the classes of the data apart. linear: find similar photos of any "
+            "kind, in minutes; labels decide only how photos of one class may differ."
         ),
     ] = _RECIPE,
-    teacher: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="A stronger network for the general recipe to follow, given once for each: an "
-            ".onnx file that takes photos as EfficientNet-Lite does and gives their features."
-        ),
-    ] = None,
     backbone: Annotated[
         BackboneName, typer.Option(help="The convolutional network under the embedding.")
     ] = _BACKBONE,
@@ -78,6 +71,9 @@ def train_command(
     image_size: Annotated[
         int, typer.Option(min=32, max=1024, help="Side of the photos in pixels.")
     ] = _DEFAULT.image_size,
+    embedding_units: Annotated[
+        int, typer.Option(min=8, max=256, help="Numbers in an embedding.")
+    ] = _DEFAULT.embedding_units,
     augment: Annotated[
         bool, typer.Option("--augment/--no-augment", help="Vary the training photos.")
     ] = _DEFAULT.augment,
@@ -149,11 +145,11 @@ def train_command(
         )
     settings = Settings(
         recipe=recipe.value,
-        teachers=tuple(str(path.resolve()) for path in teacher or ()),
         backbone=backbone.value,
         width=width,
         image_size=image_size,
         weights=_resolved(weights or NO_WEIGHTS),
+        embedding_units=embedding_units,
         augment=augment,
         class_weights=class_weights,
         head_epochs=head_epochs,
@@ -179,10 +175,8 @@ def train_command(
             "say where the backbone starts: --weights imagenet (fetched from the network), "
             "--weights FILE, or --weights none (random, for very many photos)"
         )
-    if recipe.value == GENERAL:
-        _check_general(context, backbone)
-    elif teacher:
-        raise UsageError("--teacher goes with --recipe general only")
+    if recipe.value == LINEAR and (given := _given(context, _PLAIN_ONLY)):
+        raise UsageError(f"{', '.join(given)} and --recipe linear exclude each other")
     from .session import start_training
 
     _tell(start_training(data, out, settings, split), as_json)
@@ -201,13 +195,6 @@ def _given(context: typer.Context, names: Iterable[str]) -> list[str]:
         if (source := context.get_parameter_source(name)) and source.name != "DEFAULT"
     ]
     return ["DATA" if name == "data" else f"--{name.replace('_', '-')}" for name in given]
-
-
-def _check_general(context: typer.Context, backbone: BackboneName) -> None:
-    if given := _given(context, _PLAIN_ONLY):
-        raise UsageError(f"{', '.join(given)} and --recipe general exclude each other")
-    if backbone.value != MOBILENET:
-        raise UsageError(f"--recipe general knows the backbone {MOBILENET} only")
 
 
 def _tell(outcome: Any, as_json: bool) -> None:

@@ -3,12 +3,17 @@
 Backbone's convolutions → global average → Dense 512 ReLU → Dense 64 ReLU, named ``embedding`` →
 head. Two classes have one sigmoid unit, any other number a softmax. Scaling is a layer of the
 network, so that it takes pixels from 0 to 255 as :func:`imgsim_edge.infer.load_photo` gives them.
+
+Beside the head there can be a second output, ``details``: a linear layer on the last feature map,
+pooled by its mean and by a generalised mean side by side (Radenović et al., "Fine-tuning CNN Image
+Retrieval with No Human Annotation", 2018), by which the best candidates are put in order.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +22,11 @@ from typing import Any
 from .backend import import_keras
 from .errors import WeightsError
 
-EMBEDDING_LAYER = "embedding"
-EMBEDDING_UNITS = 64
+EMBEDDING_LAYER, HIDDEN_LAYER, DETAILS_LAYER = "embedding", "hidden", "details"
+EMBEDDING_UNITS = 64  # by default
 HIDDEN_UNITS = 512
+DETAILS_UNITS = 256
+MEAN_POWER = 3  # of the generalised mean
 FEATURES_LAYER = "features"  # the backbone's globally averaged output
 OUTPUT_LAYER = "classes"
 SCALE, OFFSET = 1 / 127.5, -1.0  # from 0 … 255 to -1 … 1, which all four backbones were trained on
@@ -111,22 +118,22 @@ def build_backbone(name: str, width: float, image_size: int, weights: str) -> An
     return keras.Model(images, pooled, name="backbone")
 
 
-def build_head(features: int, classes: int) -> Any:
-    """Build features → class probabilities, with the embedding inside.
+def build_head(features: int, classes: int, units: int = EMBEDDING_UNITS) -> Any:
+    """Build features → class probabilities, with the embedding of ``units`` numbers inside.
 
     Returns:
         a Keras model: (batch, features) → (batch, 1), the probability of the second class, for two
         classes, else (batch, classes), probabilities that sum to 1.
     """
     keras = import_keras()
-    units = output_units(classes)
-    activation = "sigmoid" if units == 1 else "softmax"
+    outputs = output_units(classes)
+    activation = "sigmoid" if outputs == 1 else "softmax"
     return keras.Sequential(
         [
             keras.Input((features,), name=FEATURES_LAYER),
-            keras.layers.Dense(HIDDEN_UNITS, activation="relu", name="hidden"),
-            keras.layers.Dense(EMBEDDING_UNITS, activation="relu", name=EMBEDDING_LAYER),
-            keras.layers.Dense(units, activation=activation, name=OUTPUT_LAYER),
+            keras.layers.Dense(HIDDEN_UNITS, activation="relu", name=HIDDEN_LAYER),
+            keras.layers.Dense(units, activation="relu", name=EMBEDDING_LAYER),
+            keras.layers.Dense(outputs, activation=activation, name=OUTPUT_LAYER),
         ],
         name="head",
     )
@@ -143,6 +150,41 @@ def join(backbone: Any, head: Any) -> Any:
     for layer in head.layers:
         tensor = layer(tensor)
     return keras.Model(backbone.input, tensor, name="classifier")
+
+
+def pooled_features(model: Any) -> Any:
+    """Cut a backbone or a classifier at its last feature map, pooled in both ways.
+
+    Returns:
+        a Keras model: pixels → (batch, 2 × channels), the means, then the generalised means.
+    """
+    keras = import_keras()
+    features = model.get_layer(FEATURES_LAYER)
+    cells = keras.layers.ReLU(name="cells")(features.input)  # the generalised mean needs no sign
+    powers = keras.layers.Multiply(name="powers")([cells] * MEAN_POWER)
+    mean = keras.layers.GlobalAveragePooling2D(name="mean_power")(powers)
+    generalised = keras.ops.power(mean, 1 / MEAN_POWER)
+    pooled = keras.layers.Concatenate(name="pooled")([features.output, generalised])
+    return keras.Model(model.input, pooled, name="pooled")
+
+
+def with_details(classifier: Any, weights: Sequence[Any]) -> Any:
+    """Give a classifier its second output.
+
+    Args:
+        classifier: a Keras model: pixels → class probabilities.
+        weights: kernel and bias of the layer, shapes (2 × channels, units) and (units,).
+
+    Returns:
+        a Keras model: pixels → a dict of ``classes`` (the probabilities) and ``details``, float32,
+        shape = (batch, units), of any length.
+    """
+    keras = import_keras()
+    layer = keras.layers.Dense(len(weights[1]), name=DETAILS_LAYER)
+    details = layer(pooled_features(classifier).output)
+    layer.set_weights(weights)
+    outputs = {OUTPUT_LAYER: classifier.output, DETAILS_LAYER: details}
+    return keras.Model(classifier.input, outputs, name="classifier")
 
 
 def unfreeze(classifier: Any, depth: int) -> None:

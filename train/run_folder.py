@@ -42,7 +42,7 @@ CLASSIFIER, HISTORY, METRICS, REPORT = (
 )
 STATE = "state"
 _STATE_FILE, _GIVEN_SPLIT = "state.json", "given-split.csv"  # in the state folder
-PLAIN, GENERAL = "plain", "general"  # recipes
+PLAIN, LINEAR = "plain", "linear"  # recipes
 FORMAT = 1  # of the folder; a newer one is refused
 LARGEST_SEED = 2**32 - 1  # that numpy.random.seed takes
 
@@ -70,15 +70,16 @@ _PACKAGES = (  # those whose versions decide the result
 class Settings:
     """Everything that decides how a classifier is trained.
 
-    The general recipe goes by backbone, width, image_size, weights, teachers, seed and threads.
+    The linear recipe goes by backbone, width, image_size, weights, embedding_units, seed and
+    threads.
 
     Attributes:
-        recipe: ``"plain"``, for the classes of the data, or ``"general"``, for photos of any kind.
-        teachers: ONNX files for the general recipe.
+        recipe: ``"plain"``, for the classes of the data, or ``"linear"``, for photos of any kind.
         backbone: a key of ``network.BACKBONES``.
         width: multiplier of its channel counts.
         image_size: side of the photos in pixels.
         weights: ``"imagenet"``, ``"none"`` or a file.
+        embedding_units: numbers in an embedding.
         augment: whether training photos are varied.
         class_weights: whether rare classes count more.
         head_epochs: at most, on the frozen backbone.
@@ -96,11 +97,11 @@ class Settings:
     """
 
     recipe: str = PLAIN
-    teachers: tuple[str, ...] = ()
     backbone: str = "mobilenet"
     width: float = 1.0
     image_size: int = 224
     weights: str = "none"
+    embedding_units: int = 64
     augment: bool = True
     class_weights: bool = True
     head_epochs: int = 8
@@ -326,9 +327,7 @@ def _settings(content: Mapping[str, Any]) -> Settings:
         if name not in defaults:
             continue
         kind = type(defaults[name])
-        if kind is tuple:  # JSON knows lists only
-            own[name] = tuple(_texts(value))
-        elif type(value) is kind or (kind is float and type(value) is int):
+        if type(value) is kind or (kind is float and type(value) is int):
             own[name] = kind(value)
         else:
             raise TypeError(f"{name} is no {kind.__name__}")

@@ -13,20 +13,20 @@ import numpy as np
 from ..infer.errors import ImgsimError, PhotoError
 from ..infer.photos.decode import load_photo
 from .backend import configure
-from .classifier.fit import Task, Trainer, save_classifier
+from .classifier.fit import PlainTrainer, save_classifier
+from .classifier.task import Task, Trainer, predict
 from .data.checks import as_table, check, check_split, require_two_classes
 from .data.find import LabelledPhotos, Sample, find_photos
 from .data.near_duplicates import near_identical_groups
 from .data.pixels import PixelStore
 from .data.split import TEST, TRAIN, VALID, Split, apply_split, make_split, read_split, write_split
-from .distil.recipe import GeneralTrainer
 from .errors import DataError, RunError
+from .linear.recipe import LinearTrainer
 from .network import (
+    DETAILS_LAYER,
     EMBEDDING_LAYER,
-    EMBEDDING_UNITS,
     FEATURES_LAYER,
     OUTPUT_LAYER,
-    output_units,
     part_of,
 )
 from .progress import say
@@ -34,8 +34,8 @@ from .report.metrics import MeasuredPhotos, Metrics, measure
 from .report.page import write_report
 from .run_folder import (
     CLASSES,
-    GENERAL,
     METRICS,
+    PLAIN,
     SPLIT,
     Run,
     Settings,
@@ -212,18 +212,13 @@ def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split)
     counts = ", ".join(f"{len(own)} {name}" for name, own in split.parts().items())
     say(f"{len(classes)} classes; photos: {counts}")
     task = Task(store, labels, len(classes), split)
-    trainer: Trainer | GeneralTrainer
-    if run.settings.recipe == GENERAL:
-        trainer = GeneralTrainer(run, task, [sample.path for sample in samples])
-    else:
-        trainer = Trainer(run, task)
+    trainer: Trainer = (PlainTrainer if run.settings.recipe == PLAIN else LinearTrainer)(run, task)
     try:
         trained = trainer.train()
     except KeyboardInterrupt:
-        if isinstance(trainer, Trainer):
-            say("stopping: keeping the best until now")
-            if trainer.keep_best_so_far():
-                say(f"it is in {run.classifier_path}")
+        say("stopping: keeping the best until now")
+        if trainer.keep_best_so_far():
+            say(f"it is in {run.classifier_path}")
         say(f"go on with: {resume_command(run.folder)}")
         raise
     classifier = save_classifier(run, trained)
@@ -239,18 +234,16 @@ def _train(run: Run, samples: Sequence[Sample], store: PixelStore, split: Split)
 
 
 def _measure(
-    run: Run, task: Task, trainer: Trainer | GeneralTrainer, classifier: Any, names: Sequence[str]
+    run: Run, task: Task, trainer: Trainer, classifier: Any, names: Sequence[str]
 ) -> Metrics:
     tested = task.split.test
-    layers = part_of(classifier, OUTPUT_LAYER, EMBEDDING_LAYER, FEATURES_LAYER)
-    answers = trainer.predict(layers, tested, "testing")
-    units = output_units(task.classes)
-    probabilities, embedding, features = np.split(answers, [units, units + EMBEDDING_UNITS], axis=1)
-    vectors = {
-        "embedding": embedding,
-        "raw features of the backbone": trainer.raw_test_features(),
-    }
-    if run.settings.tune_epochs:
+    layers = (OUTPUT_LAYER, EMBEDDING_LAYER, DETAILS_LAYER, FEATURES_LAYER)
+    answers = predict(part_of(classifier, *layers), task.store.read, tested, "testing")
+    sizes = [classifier.get_layer(name).output.shape[1] for name in layers]
+    probabilities, embedding, details, features = np.split(answers, np.cumsum(sizes)[:-1], axis=1)
+    raw = trainer.raw_test_features()
+    vectors = {"embedding": embedding, "details": details, "raw features of the backbone": raw}
+    if not np.array_equal(features, raw):
         vectors["raw features after fine-tuning"] = features
     photos = MeasuredPhotos(tested, names, task.labels[tested])
     return measure(probabilities, photos, run.classes(), vectors)

@@ -1,6 +1,7 @@
 """What an unfinished run keeps, so that it can go on after a kill.
 
-A plain run keeps a checkpoint of each epoch, one of the general recipe a file of each stage.
+The plain recipe keeps a checkpoint of each epoch; the linear one, which takes minutes, nothing but
+the decoded photos.
 
 A checkpoint is a Keras file (weights and Adam's state) and the entry in ``state.json`` that names
 it. The entry is replaced in one step after the file is complete, so at any instant it names a
@@ -10,7 +11,6 @@ checkpoint that is whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -165,55 +165,6 @@ class Checkpoints:
             raise RunError(
                 f"{self._run.state_path} is damaged: start the training again"
             ) from error
-
-
-class Stages:
-    """The stages of a run that are done, each known by the name of the file that it left.
-
-    Args:
-        run: its folder.
-
-    Raises:
-        RunError: the state is damaged.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        done = read_json(run.state_path) if has_checkpoint(run) else []
-        if not isinstance(done, list):
-            raise RunError(f"{run.state_path} is damaged: start the training again")
-        self._done = done
-
-    def kept(self, name: str) -> Path | None:
-        """Find the file that a stage left; None if it is not done."""
-        path = self._run.state_folder / name
-        return path if name in self._done and path.is_file() else None
-
-    def keep(self, name: str, write: Callable[[Path], Any]) -> None:
-        """End a stage.
-
-        Args:
-            name: of its file.
-            write: makes the file.
-
-        Raises:
-            RunError: it could not be written; the stages before are still kept.
-        """
-        try:
-            write_whole(self._run.state_folder / name, write)
-            write_json(self._run.state_path, [*self._done, name])  # last: from here on it counts
-        except RunError as error:
-            raise self.stopped(error) from error
-        self._done.append(name)
-
-    def stopped(self, reason: object) -> RunError:
-        """Build the error of a disk that took no more, with what to do then."""
-        if not self._done:
-            return RunError(f"{reason}: choose an --out that can be written and has more room")
-        return RunError(
-            f"{reason}; the stages that are done are kept: "
-            f"go on with {resume_command(self._run.folder)}"
-        )
 
 
 def load_model(path: Path) -> Any:

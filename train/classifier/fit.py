@@ -11,69 +11,47 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...infer.arrays import Pixels
 from ..backend import import_keras
 from ..data.augment import Augmenter
-from ..data.pixels import PixelStore, ordered_map
-from ..data.split import Split
+from ..data.pixels import ordered_map
 from ..errors import DataError, RunError
+from ..linear.maps import details_map
 from ..network import (
+    DETAILS_UNITS,
     PREDICT_BATCH,
     build_backbone,
     build_head,
     join,
     loss_and_accuracy,
     output_units,
+    pooled_features,
     unfreeze,
+    with_details,
 )
 from ..progress import Progress, say
 from ..run_folder import CLASSIFIER, Run, write_whole
 from .checkpoint import HEAD, TUNE, Checkpoints
+from .task import Floats, Task, predict
 
 _LEAST = 1e-7  # probability, as Keras clips it in its losses
 
-Floats = NDArray[np.float32]
 Batch = tuple[NDArray[Any], Floats, Floats]  # inputs, labels, weights
 
 
-@dataclass(frozen=True)
-class Task:
-    """What is to be learnt.
-
-    Attributes:
-        store: pixels of all photos.
-        labels: shape = (photos,), index of each one's class.
-        classes: how many there are.
-        split: which photos train, validate and test.
-    """
-
-    store: PixelStore
-    labels: NDArray[np.intp]
-    classes: int
-    split: Split
-
-
-class Trainer:
-    """Trains one run from wherever it is to its end.
+class PlainTrainer:
+    """Trains one run for the classes of its data: the head first, then the last convolutions.
 
     Args:
         run: its folder.
         task: what to learn.
-
-    Raises:
-        WeightsError: of the pretrained weights.
-        RunError: the checkpoint is damaged.
     """
 
     def __init__(self, run: Run, task: Task) -> None:
-        if not len(task.split.valid):
-            raise DataError("every class is too small to split: three distinct photos are needed")
         self._run, self._task, self._settings = run, task, run.settings
         self._keras = import_keras()
         self._checkpoints = Checkpoints(run)
@@ -81,30 +59,33 @@ class Trainer:
         self._augmenter = Augmenter(own.seed) if own.augment else None
         even = np.ones(task.classes, np.float32)
         self._weights = class_weights(task) if own.class_weights else even
-        started = self._checkpoints.start()
-        if started is None:
-            started = build_backbone(own.backbone, own.width, own.image_size, own.weights)
-            self._checkpoints.save_start(started)
-        self._backbone = started
+        self._backbone: Any = None  # until training starts
         self._raw_test_features: Floats | None = None
 
     def train(self) -> Any:
-        """Do what is left of both phases.
+        """Do what is left of both phases, and fit the details to what the network sees then.
 
         Returns:
-            the classifier with the best weights, a Keras model: pixels → probabilities.
+            the classifier with the best weights and its details, see
+            :func:`~imgsim_edge.train.network.with_details`.
 
         Raises:
-            RunError: a checkpoint cannot be written, or the head's loss is not a number any more.
+            DataError: no photo to validate on.
+            WeightsError: of the pretrained weights.
+            RunError: a checkpoint is damaged or cannot be written, or the head's loss is not a
+                number any more.
             KeyboardInterrupt: the user stopped it; :meth:`best_so_far` has what was learnt.
         """
+        if not len(self._task.split.valid):
+            raise DataError("every class is too small to split: three distinct photos are needed")
+        self._begin()
         self.raw_test_features()  # while the backbone is as it came
         if self._checkpoints.state.phase == HEAD:
             self._train_head()
             self._checkpoints.begin_tuning()
         if self._settings.tune_epochs:
             self._tune()
-        return self.best_so_far()
+        return self._detailed(self.best_so_far())
 
     def best_so_far(self) -> Any | None:
         """Give the classifier of the best epoch until now, or None before the first one."""
@@ -151,13 +132,28 @@ class Trainer:
         """
         return predict(model, self._task.store.read, indices, title)
 
+    def _begin(self) -> None:
+        """Load or build the backbone that the run starts from."""
+        own = self._settings
+        self._backbone = self._checkpoints.start()
+        if self._backbone is None:
+            self._backbone = build_backbone(own.backbone, own.width, own.image_size, own.weights)
+            self._checkpoints.save_start(self._backbone)
+
+    def _detailed(self, classifier: Any) -> Any:
+        train = self._task.split.train
+        features = self.predict(pooled_features(classifier), train, "features for details")
+        fitted = details_map(features, self._task.labels[train], DETAILS_UNITS)
+        return with_details(classifier, fitted.weights())
+
     # The two phases ------------------------------------------------------------------------------
 
     def _train_head(self) -> None:
         if self._checkpoints.state.epoch:
             head = self._checkpoints.last()
         else:
-            head = build_head(self._backbone.output_shape[1], self._task.classes)
+            channels, units = self._backbone.output_shape[1], self._settings.embedding_units
+            head = build_head(channels, self._task.classes, units)
             self._compile(head, self._settings.head_rate)
         split = self._task.split
         valid = self.predict(self._backbone, split.valid, "features of the validation photos")
@@ -300,34 +296,6 @@ class Trainer:
             metrics=[accuracy],
             jit_compile=False,  # as above
         )
-
-
-def predict(
-    model: Any,
-    read: Callable[[NDArray[np.intp]], Pixels],
-    indices: NDArray[np.intp],
-    title: str,
-) -> Floats:
-    """Run photos through a model, unvaried.
-
-    Args:
-        model: a Keras model, pixels → (batch, outputs).
-        read: gives the pixels of some photos, uint8, shape = (photos, size, size, 3).
-        indices: of the photos that are run.
-        title: of the line that shows how far it is.
-
-    Returns:
-        float32, shape = (photos, outputs).
-    """
-    progress = Progress(title, len(indices))
-    parts = []
-    model.jit_compile = False  # XLA would compile longer than a small data set takes
-    for at in range(0, len(indices), PREDICT_BATCH):
-        pixels = read(indices[at : at + PREDICT_BATCH])
-        parts.append(np.asarray(model.predict_on_batch(pixels)))
-        progress.update(at + len(pixels))
-    progress.close()
-    return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[1]), np.float32)
 
 
 def save_classifier(run: Run, classifier: Any) -> Any:

@@ -45,7 +45,7 @@ def write_report(
 
     Args:
         run: the folder.
-        rows: of ``history.csv``.
+        rows: of ``history.csv``; none where there were no epochs.
         metrics: of the test part; None where that is empty.
         classes: their names.
         split: their parts.
@@ -54,8 +54,7 @@ def write_report(
     parts = [
         _result(metrics),
         _data(run, classes, split),
-        "<h2>Loss and accuracy</h2>",
-        _curves(rows),
+        *(["<h2>Loss and accuracy</h2>", _curves(rows)] if rows else []),
     ]
     if metrics is not None:
         parts += [

@@ -1,1 +1,0 @@
-"""Photos of any kind → an encoder that keeps their neighbourhoods."""

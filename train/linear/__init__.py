@@ -1,0 +1,1 @@
+"""Features of a frozen network → the weights of dense layers, in closed form."""
