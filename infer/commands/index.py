@@ -45,9 +45,22 @@ def index_command(
     retry: Annotated[
         bool, typer.Option("--retry", help="Try unchanged files again that could not be read.")
     ] = False,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-vectors",
+            metavar="DIR",
+            help="Take in the shards that `embed` has made, and read no photo.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index folders of photos, or bring an index up to date with them."""
+    if vectors is not None:
+        if paths or exclude is not None or retry:
+            raise typer.BadParameter("shards are taken as they are", param_hint="--from-vectors")
+        _take_in(vectors, index, model, as_json)
+        return
     one_thread_for_numpy()
     from ..index.image_index import ImageIndex
 
@@ -74,6 +87,29 @@ def index_command(
             raise typer.Exit(exit_status(interrupt)) from None
         photos = len(opened)
     _print_report(report, photos, as_json)
+
+
+def _take_in(vectors: Path, index: Path | None, model: str | None, as_json: bool) -> None:
+    """Fill an index with vectors that were made elsewhere."""
+    from .. import ImageIndex
+
+    made_by = model or ImageIndex.encoder_of(vectors)
+    heed_sigterm()
+    with (
+        ImageIndex.create(index, made_by) as opened,
+        progress("taking in", "photos") as show,
+        progress("building the graph") as show_graph,
+    ):
+        try:
+            report = opened.add_vectors(vectors, show, graph_progress=show_graph)
+        except KeyboardInterrupt as interrupt:
+            say(
+                f"interrupted: {counted(len(opened), 'photo')} in the index; "
+                "run the same command again to go on"
+            )
+            raise typer.Exit(exit_status(interrupt)) from None
+        photos = len(opened)
+    _tell(report, photos, as_json)
 
 
 def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None:

@@ -126,7 +126,9 @@ class ImageIndex:
             where = Path(folder) if folder else default_index()
             if Path(name).is_file():
                 name = str(Path(name).absolute())
-            catalogue = Catalogue.create(where, encoder.digest, name, encoder.dimension)
+            catalogue = Catalogue.create(
+                where, encoder.digest, name, encoder.dimension, encoder.details_dimension
+            )
             index = cls(catalogue)
             index._adds_with = encoder
             return index
@@ -246,6 +248,59 @@ class ImageIndex:
             _refresh_background(writer)
             follow(writer, self.folder, graph_progress)
         return update.report
+
+    def add_vectors(
+        self,
+        folder: Path | str,
+        progress: Progress | None = None,
+        *,
+        graph_progress: Progress | None = None,
+    ) -> AddReport:
+        """Take in the shards that ``embed_sources`` has made, here or elsewhere, and embed nothing.
+
+        The index holds then what :meth:`add` would have put there for the same photos. Photos that
+        have left a source leave the index; a run that was ended goes on when it is called again.
+        One shard is in memory at a time. Photos in storage and in archives have a relative path,
+        and their whole address as ``payload["address"]``.
+
+        Args:
+            folder: of the shards.
+            progress: called with (rows done, rows to do) after every shard.
+            graph_progress: called with (vectors done, vectors to do) while the graph is built.
+
+        Raises:
+            IndexMismatchError: they were made by another encoder.
+            IndexMissingError, IndexDamagedError: there are none, or not those that were written.
+            UsageError: they are not finished, or the disk is full.
+            IndexBusyError: another process is writing.
+        """
+        from ..scale.intake import finished_shards, take_in
+        from ..search.hnsw_refresh import follow
+        from .report import AddReport
+
+        manifest = finished_shards(Path(folder))
+        with self._catalogue.writer() as writer:
+            intake = take_in(writer, Path(folder), manifest, progress)
+            _refresh_background(writer)
+            follow(writer, self.folder, graph_progress)
+        return AddReport(
+            added=intake.added,
+            changed=intake.changed,
+            removed=intake.removed,
+            unchanged=intake.unchanged,
+            problems=intake.problems,
+        )
+
+    @staticmethod
+    def encoder_of(folder: Path | str) -> str:
+        """Name the encoder that made the vectors in a folder of shards; see :meth:`add_vectors`.
+
+        Raises:
+            IndexMissingError, IndexMismatchError, IndexDamagedError, UsageError: likewise.
+        """
+        from ..scale.intake import finished_shards
+
+        return finished_shards(Path(folder)).encoder.model
 
     def upsert(self, items: Sequence[Item]) -> list[int]:
         """Add photos and vectors that have no file, in one commit: frames of a camera, uploads.

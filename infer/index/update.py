@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..catalogue.rows import FolderRow, PhotoRow, RootRow, UnreadableRow
+from ..catalogue.rows import NO_FOLDER, FolderRow, PhotoRow, RootRow, UnreadableRow
 from ..catalogue.writer import Batch, Writer
 from ..encoder.onnx_encoder import Encoder
 from ..errors import Problem, UsageError
@@ -451,9 +451,11 @@ class _Intake:
         if source.id in self._gone:
             return True
         path = self._writer.path(source)
-        root = self._writer.place(path)
+        placed = self._writer.place(path)
+        if placed is None or placed[0].path == NO_FOLDER:  # it never was a file of this machine
+            return False
         # Where the whole root is not there, its photos are away and not moved.
-        return root is not None and root[0].path.is_dir() and not os.path.lexists(path)
+        return placed[0].path.is_dir() and not os.path.lexists(path)
 
 
 def _device(path: Path) -> int | None:

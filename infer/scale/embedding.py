@@ -176,7 +176,7 @@ def embed_sources(
         raise UsageError(f"no photos in {', '.join(sources)}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _claim(folder, about)
+        _claim(folder, about, encoder)
         with writer_lock(folder):
             return _bring_up_to_date(listing, folder, about, run, shard_photos, retry, progress)
     except OSError as error:
@@ -185,11 +185,12 @@ def embed_sources(
         ) from error
 
 
-def _claim(folder: Path, about: EncoderRecord) -> None:
+def _claim(folder: Path, about: EncoderRecord, encoder: Encoder) -> None:
     """Make sure that the folder is for this encoder."""
     try:
         theirs = read_manifest(folder).encoder
     except IndexMissingError:
+        encoder.try_out()
         write_manifest(folder, Manifest(about, complete=False))
         return
     if theirs.digest != about.digest:
@@ -215,9 +216,11 @@ def _bring_up_to_date(
     work = _cut(fresh, shard_photos)
     report = EmbedReport(problems=listing.problems, passed_over=listing.passed_over)
     total = len(fresh)
-    records = {record.file: record for record in read_manifest(folder).shards}
+    before = read_manifest(folder)
+    records = {record.file: record for record in before.shards}
+    whole = tuple(sorted({*before.whole, *listing.whole}))
     if work:
-        write_manifest(folder, Manifest(about, complete=False))
+        write_manifest(folder, Manifest(about, complete=False, whole=before.whole))
         for made in run(work, about):
             record = write_shard(folder, made.work.made_from, made.table)
             records[record.file] = record
@@ -233,7 +236,7 @@ def _bring_up_to_date(
             shard.path.unlink()
     order = sorted(places, key=lambda name: (places[name].source, places[name].path))
     shards = tuple(records.get(name) or record_of(folder / name) for name in order)
-    manifest = Manifest(about, complete=True, shards=shards)
+    manifest = Manifest(about, True, whole, shards)
     write_manifest(folder, manifest)
     if not manifest.photos:
         first = report.problems[0] if report.problems else None

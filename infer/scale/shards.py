@@ -75,11 +75,13 @@ class Manifest:
     Attributes:
         encoder: that made the vectors.
         complete: the run that wrote it came to its end; only then it lists the shards.
+        whole: sources of which the shards hold everything that there was, and not a part.
         shards: in the order of their first photos.
     """
 
     encoder: EncoderRecord
     complete: bool
+    whole: tuple[str, ...] = ()
     shards: tuple[ShardRecord, ...] = ()
 
     @property
@@ -148,7 +150,8 @@ def read_manifest(folder: Path) -> Manifest:
                 f"imgsim-edge can read ({FORMAT}): upgrade imgsim-edge"
             )
         shards = tuple(ShardRecord(**shard) for shard in told["shards"])
-        return Manifest(EncoderRecord(**told["encoder"]), told["complete"], shards)
+        encoder = EncoderRecord(**told["encoder"])
+        return Manifest(encoder, told["complete"], tuple(told["whole"]), shards)
     except FileNotFoundError as error:
         raise IndexMissingError(
             f"no shards in {folder}: make some with `imgsim-edge embed SOURCE --out {folder}`"
@@ -167,6 +170,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         f'"format": {FORMAT}',
         f'"encoder": {json.dumps(asdict(manifest.encoder))}',
         f'"complete": {json.dumps(manifest.complete)}',
+        f'"whole": {json.dumps(manifest.whole)}',
         f'"photos": {manifest.photos}',
         f'"unreadable": {manifest.unreadable}',
         f'"shards": [\n{shards}\n]',
