@@ -109,7 +109,7 @@ def _take_in(vectors: Path, index: Path | None, model: str | None, as_json: bool
             )
             raise typer.Exit(exit_status(interrupt)) from None
         photos = len(opened)
-    _tell(report, photos, as_json)
+    _print_report(report, photos, as_json)
 
 
 def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None:

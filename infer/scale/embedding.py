@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..catalogue.database import writer_lock
 from ..encoder.embed import EmbeddedFile, EncodesPhotos, embed_files
-from ..encoder.onnx_encoder import SHIPPED, Encoder
+from ..encoder.onnx_encoder import Encoder
 from ..errors import IndexMismatchError, IndexMissingError, Problem, UsageError
 from ..progress import Progress
 from .addresses import Address, Listing, list_sources, members
@@ -169,7 +169,7 @@ def embed_sources(
     """
     need_pyarrow()
     encoder = Encoder(model, threads=1)
-    name = str(model) if str(model) in SHIPPED else str(Path(model).absolute())
+    name = str(Path(model).absolute()) if Path(model).is_file() else str(model)
     about = EncoderRecord(name, encoder.digest, encoder.dimension, encoder.details_dimension)
     listing = list_sources(sources)
     if not listing.addresses:
