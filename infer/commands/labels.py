@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import IndexOption, JsonOption, counted, say
+from . import IndexOption, JsonOption, counted, one_thread_for_numpy, say, say_some
 from .outputs import CsvOption, Forms, HtmlOption, NullOption, OpenOption, SheetOption, give
 
 if TYPE_CHECKING:
     from ..index.image_index import ImageIndex
+    from ..labels.exchange import Exchange
     from ..labels.suggest import Suggestion, Suggestions
 
 STDIN = "-"
@@ -70,13 +71,41 @@ def labels_command(
     forget: Annotated[
         str | None, typer.Option("--forget", metavar="NAME", help="Forget a label.")
     ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write confirmed labels: .csv, .json, or a new folder of links, for `train`.",
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--import", metavar="FILE", help="Read labels from such a file or folder."),
+    ] = None,
+    export_xmp: Annotated[
+        bool, typer.Option("--export-xmp", help="Write labels into XMP sidecars beside the photos.")
+    ] = False,
+    import_xmp: Annotated[
+        bool, typer.Option("--import-xmp", help="Read the keywords of XMP sidecars as labels.")
+    ] = False,
     index: IndexOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the labels, or rename or forget one."""
+    """List the labels; rename or forget one; exchange them with other programs."""
     from ..index.image_index import ImageIndex
+    from ..labels import exchange
 
     with ImageIndex.open(index) as opened:
+        if source:
+            _report(exchange.import_labels(opened, source), "read")
+        if import_xmp:
+            _report(exchange.import_sidecars(opened), "read")
+        if export and export.suffix:
+            _report(exchange.export_file(opened, export), "written")
+        elif export:
+            _report(exchange.export_links(opened, export), "linked")
+        if export_xmp:
+            _report(exchange.export_sidecars(opened), "changed in their sidecars")
         if rename:
             opened.rename_label(*rename)
         if forget is not None:
@@ -112,6 +141,7 @@ def suggest_command(
     """Suggest photos that show what a label was taught. Changes nothing but with --ask."""
     forms = Forms(as_json, as_csv, null, sheet, html, opened, False)
     forms.check()
+    one_thread_for_numpy()
     from ..index.image_index import ImageIndex
     from ..labels.suggest import suggest
     from ..output import text as render
@@ -145,6 +175,11 @@ def suggest_command(
     )
     sure = "" if found.quality is None else f"; area under the ROC curve {found.quality:.3f}"
     say(f"some {counted(found.expected, 'photo')} in all are thought to show {name}{sure}")
+
+
+def _report(done: Exchange, what: str) -> None:
+    say_some([f"{problem.path}: {problem.reason}" for problem in done.problems])
+    say(f"labels of {counted(done.count, 'photo')} {what}")
 
 
 def _ask(index: ImageIndex, found: Suggestions) -> None:

@@ -24,6 +24,7 @@ TOY = {
     "formats": [str(PHOTOS), "--count", "1", "--formats", "jpg"],
     "index_scale": ["--photos", "2000"],
     "indexing": ["--photos", "1", "--rounds", "1"],
+    "labels_at_scale": ["600"],
     "memory": ["--counts", "20", "70"],
     "one_shot_query": ["--count", "20", "--rounds", "1"],
     "serving": ["--requests", "20", "--rounds", "2"],
@@ -42,6 +43,14 @@ def test_the_benchmark_runs(name: str, tmp_path: Path) -> None:
 def test_the_comparison_with_keras_runs(tmp_path: Path) -> None:
     told = run_benchmark(tmp_path, "against_keras", "--photos", "1", "--rounds", "1")
     assert "index / loop" in told
+
+
+def test_the_measure_of_labels_runs(labelled: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "calibration.png"
+    arguments = (str(labelled), "--rounds", "1", "--pictures", str(picture))
+    told = run_benchmark(tmp_path, "labels", *arguments)
+    assert "10 examples, 4 labels" in told
+    assert picture.stat().st_size
 
 
 def run_benchmark(place: Path, name: str, *arguments: str) -> str:

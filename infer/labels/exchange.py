@@ -1,0 +1,171 @@
+"""Confirmed labels on their way to other programs, and back.
+
+As CSV or JSON (one object a line), as a folder of links with a folder for each label, which
+training reads, and as keywords in XMP sidecars. Photos themselves are never touched.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import Problem, UsageError
+from ..files import whole_file
+from ..index.image_index import ImageIndex, IndexedPhoto
+from ..photos.scan import ClosedFolder, scan_files
+from .sidecar import keywords, merge, sidecar_of
+
+COLUMNS = ("path", "label")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What became of an export or an import.
+
+    Attributes:
+        count: photos with a label that were written or read; of sidecars, those that changed.
+        problems: files that could not be used, or photos that are not in the index.
+    """
+
+    count: int
+    problems: list[Problem] = field(default_factory=list)
+
+
+def confirmed(index: ImageIndex) -> list[tuple[IndexedPhoto, list[str]]]:
+    """List the photos that were said to show something, with their labels, in the order of ids."""
+    of_digest: dict[bytes, list[str]] = {}
+    for label in index.labels():
+        for digest, shows in index.examples(label.name).items():
+            if shows:
+                of_digest.setdefault(digest, []).append(label.name)
+    return [(photo, of_digest[photo.digest]) for photo in index.photos_of(of_digest)]
+
+
+def export_file(index: ImageIndex, path: Path) -> Exchange:
+    """Write the confirmed labels as ``.csv`` or ``.json``, one line for each label of a photo.
+
+    Raises:
+        UsageError: the name ends otherwise, or the file cannot be written.
+    """
+    _kind(path)
+    labelled = confirmed(index)
+    pairs = [(str(photo.path), label) for photo, labels in labelled for label in labels]
+    with (
+        whole_file(path) as part,
+        part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        if _kind(path) == "csv":
+            writer = csv.writer(file)
+            writer.writerows([COLUMNS, *pairs])
+        else:
+            file.writelines(json.dumps(dict(zip(COLUMNS, p, strict=True))) + "\n" for p in pairs)
+    return Exchange(len(labelled))
+
+
+def export_links(index: ImageIndex, folder: Path) -> Exchange:
+    """Make a folder of links to photos, with a folder for each label: what training reads.
+
+    Raises:
+        UsageError: there is something in the folder, a label's name cannot be a folder's, or links
+            cannot be made there.
+    """
+    labelled = confirmed(index)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UsageError(f"{folder} is not empty: name a new folder")
+        for photo, labels in labelled:
+            for label in labels:
+                if label in (".", "..") or "/" in label or os.sep in label:
+                    raise UsageError(f"label {label!r} cannot be the name of a folder: rename it")
+                home = folder / label
+                home.mkdir(exist_ok=True)
+                (home / f"{photo.id}-{photo.path.name}").symlink_to(photo.path)
+    except OSError as error:
+        raise UsageError(f"cannot make links in {folder}: {error.strerror or error}") from error
+    return Exchange(len(labelled))
+
+
+def export_sidecars(index: ImageIndex) -> Exchange:
+    """Bring the XMP sidecars of all photos up to date with their labels; see ``sidecar.merge``."""
+    labels_of = {photo.id: labels for photo, labels in confirmed(index)}
+    count, problems = 0, []
+    for photo in index.photos():
+        labels = labels_of.get(photo.id, [])
+        if not labels and not sidecar_of(photo.path).is_file():
+            continue
+        try:
+            count += merge(photo.path, labels) is not None
+        except UsageError as error:
+            problems.append(Problem(sidecar_of(photo.path), str(error)))
+    return Exchange(count, problems)
+
+
+def import_labels(index: ImageIndex, source: Path) -> Exchange:
+    """Teach the labels of a ``.csv`` or ``.json`` file, or of a folder with one for each label.
+
+    Raises:
+        UsageError: the source cannot be read, or is none of these.
+    """
+    pairs = _in_folder(source) if source.is_dir() else _in_file(source)
+    problems, found = [], []
+    for path, label in pairs:
+        photo = index.find(path)
+        if photo is None:
+            problems.append(Problem(path, "not in the index"))
+        else:
+            found.append((photo.digest, label))
+    return Exchange(_teach(index, found), problems)
+
+
+def import_sidecars(index: ImageIndex) -> Exchange:
+    """Teach the keywords of the XMP sidecars beside the photos of the index."""
+    problems, found = [], []
+    for photo in index.photos():
+        sidecar = sidecar_of(photo.path)
+        if sidecar.is_file():
+            try:
+                found += [(photo.digest, word) for word in keywords(sidecar)]
+            except UsageError as error:
+                problems.append(Problem(sidecar, str(error)))
+    return Exchange(_teach(index, found), problems)
+
+
+def _teach(index: ImageIndex, found: Iterable[tuple[bytes, str]]) -> int:
+    by_label: dict[str, list[bytes]] = {}
+    for digest, label in found:
+        by_label.setdefault(" ".join(label.split()), []).append(digest)
+    by_label.pop("", None)
+    for label, digests in by_label.items():
+        index.teach(label, yes=digests)
+    return len({digest for digests in by_label.values() for digest in digests})
+
+
+def _kind(path: Path) -> str:
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("csv", "json"):
+        raise UsageError(f"{path} is neither a .csv nor a .json file, nor a folder")
+    return kind
+
+
+def _in_file(path: Path) -> Iterator[tuple[Path, str]]:
+    kind = _kind(path)
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            rows = csv.DictReader(file) if kind == "csv" else map(json.loads, file)
+            for row in rows:
+                yield Path(row["path"]), str(row["label"])
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise UsageError(f"{path} does not hold a path and a label in each line") from error
+
+
+def _in_folder(folder: Path) -> Iterator[tuple[Path, str]]:
+    for found in scan_files(folder):
+        if not isinstance(found, ClosedFolder) and "/" in found.path:
+            yield Path(os.path.realpath(folder / found.path)), found.path.split("/", 1)[0]
