@@ -63,6 +63,11 @@ if TYPE_CHECKING:
     from .index.results import Neighbours as Neighbours
     from .index.verify import Finding as Finding
     from .index.watch import Watcher as Watcher
+    from .labels.exchange import LabelExchange as LabelExchange
+    from .labels.exchange import export_labels as export_labels
+    from .labels.exchange import export_sidecars as export_sidecars
+    from .labels.exchange import import_labels as import_labels
+    from .labels.exchange import import_sidecars as import_sidecars
     from .labels.suggest import Suggestion as Suggestion
     from .labels.suggest import Suggestions as Suggestions
     from .labels.suggest import suggest as suggest
@@ -107,6 +112,10 @@ _HOMES = {
     "index.report": ("AddReport",),
     "index.verify": ("Finding",),
     "index.watch": ("Watcher",),
+    "labels.exchange": (
+        *("LabelExchange", "export_labels", "export_sidecars"),
+        *("import_labels", "import_sidecars"),
+    ),
     "labels.suggest": ("Suggestion", "Suggestions", "suggest"),
     "photos.formats": ("FORMATS", "Format"),
     "photos.decode": ("Photo", "load_photo"),

@@ -15,7 +15,7 @@ from .outputs import CsvOption, Forms, HtmlOption, NullOption, OpenOption, Sheet
 
 if TYPE_CHECKING:
     from ..index.image_index import ImageIndex
-    from ..labels.exchange import Exchange
+    from ..labels.exchange import LabelExchange
     from ..labels.suggest import Suggestion, Suggestions
 
 STDIN = "-"
@@ -93,19 +93,17 @@ def labels_command(
 ) -> None:
     """List the labels; rename or forget one; exchange them with other programs."""
     from ..index.image_index import ImageIndex
-    from ..labels import exchange
+    from ..labels.exchange import export_labels, export_sidecars, import_labels, import_sidecars
 
     with ImageIndex.open(index) as opened:
         if source:
-            _report(exchange.import_labels(opened, source), "read")
+            _report(import_labels(opened, source), "read")
         if import_xmp:
-            _report(exchange.import_sidecars(opened), "read")
-        if export and export.suffix:
-            _report(exchange.export_file(opened, export), "written")
-        elif export:
-            _report(exchange.export_links(opened, export), "linked")
+            _report(import_sidecars(opened), "read")
+        if export:
+            _report(export_labels(opened, export), "written")
         if export_xmp:
-            _report(exchange.export_sidecars(opened), "changed in their sidecars")
+            _report(export_sidecars(opened), "changed in their sidecars")
         if rename:
             opened.rename_label(*rename)
         if forget is not None:
@@ -177,7 +175,7 @@ def suggest_command(
     say(f"some {counted(found.expected, 'photo')} in all are thought to show {name}{sure}")
 
 
-def _report(done: Exchange, what: str) -> None:
+def _report(done: LabelExchange, what: str) -> None:
     say_some([f"{problem.path}: {problem.reason}" for problem in done.problems])
     say(f"labels of {counted(done.count, 'photo')} {what}")
 

@@ -23,7 +23,7 @@ COLUMNS = ("path", "label")
 
 
 @dataclass(frozen=True)
-class Exchange:
+class LabelExchange:
     """What became of an export or an import.
 
     Attributes:
@@ -45,34 +45,37 @@ def confirmed(index: ImageIndex) -> list[tuple[IndexedPhoto, list[str]]]:
     return [(photo, of_digest[photo.digest]) for photo in index.photos_of(of_digest)]
 
 
-def export_file(index: ImageIndex, path: Path) -> Exchange:
-    """Write the confirmed labels as ``.csv`` or ``.json``, one line for each label of a photo.
+def export_labels(index: ImageIndex, path: Path) -> LabelExchange:
+    """Write the confirmed labels for other programs.
+
+    Args:
+        index: whose labels they are.
+        path: a name that ends in ``.csv`` or ``.json`` for one line for each label of a photo; one
+            without such an end for a new folder of links, with a folder for each label.
 
     Raises:
-        UsageError: the name ends otherwise, or the file cannot be written.
+        UsageError: the name ends otherwise, or it cannot be written.
     """
-    _kind(path)
+    return _write_file(index, path) if path.suffix else _make_links(index, path)
+
+
+def _write_file(index: ImageIndex, path: Path) -> LabelExchange:
+    kind = _kind(path)
     labelled = confirmed(index)
     pairs = [(str(photo.path), label) for photo, labels in labelled for label in labels]
     with (
         whole_file(path) as part,
         part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        if _kind(path) == "csv":
+        if kind == "csv":
             writer = csv.writer(file)
             writer.writerows([COLUMNS, *pairs])
         else:
             file.writelines(json.dumps(dict(zip(COLUMNS, p, strict=True))) + "\n" for p in pairs)
-    return Exchange(len(labelled))
+    return LabelExchange(len(labelled))
 
 
-def export_links(index: ImageIndex, folder: Path) -> Exchange:
-    """Make a folder of links to photos, with a folder for each label: what training reads.
-
-    Raises:
-        UsageError: there is something in the folder, a label's name cannot be a folder's, or links
-            cannot be made there.
-    """
+def _make_links(index: ImageIndex, folder: Path) -> LabelExchange:
     labelled = confirmed(index)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,10 +90,10 @@ def export_links(index: ImageIndex, folder: Path) -> Exchange:
                 (home / f"{photo.id}-{photo.path.name}").symlink_to(photo.path)
     except OSError as error:
         raise UsageError(f"cannot make links in {folder}: {error.strerror or error}") from error
-    return Exchange(len(labelled))
+    return LabelExchange(len(labelled))
 
 
-def export_sidecars(index: ImageIndex) -> Exchange:
+def export_sidecars(index: ImageIndex) -> LabelExchange:
     """Bring the XMP sidecars of all photos up to date with their labels; see ``sidecar.merge``."""
     labels_of = {photo.id: labels for photo, labels in confirmed(index)}
     count, problems = 0, []
@@ -102,10 +105,10 @@ def export_sidecars(index: ImageIndex) -> Exchange:
             count += merge(photo.path, labels) is not None
         except UsageError as error:
             problems.append(Problem(sidecar_of(photo.path), str(error)))
-    return Exchange(count, problems)
+    return LabelExchange(count, problems)
 
 
-def import_labels(index: ImageIndex, source: Path) -> Exchange:
+def import_labels(index: ImageIndex, source: Path) -> LabelExchange:
     """Teach the labels of a ``.csv`` or ``.json`` file, or of a folder with one for each label.
 
     Raises:
@@ -119,10 +122,10 @@ def import_labels(index: ImageIndex, source: Path) -> Exchange:
             problems.append(Problem(path, "not in the index"))
         else:
             found.append((photo.digest, label))
-    return Exchange(_teach(index, found), problems)
+    return LabelExchange(_teach(index, found), problems)
 
 
-def import_sidecars(index: ImageIndex) -> Exchange:
+def import_sidecars(index: ImageIndex) -> LabelExchange:
     """Teach the keywords of the XMP sidecars beside the photos of the index."""
     problems, found = [], []
     for photo in index.photos():
@@ -132,7 +135,7 @@ def import_sidecars(index: ImageIndex) -> Exchange:
                 found += [(photo.digest, word) for word in keywords(sidecar)]
             except UsageError as error:
                 problems.append(Problem(sidecar, str(error)))
-    return Exchange(_teach(index, found), problems)
+    return LabelExchange(_teach(index, found), problems)
 
 
 def _teach(index: ImageIndex, found: Iterable[tuple[bytes, str]]) -> int:

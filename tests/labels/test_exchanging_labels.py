@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Run, fails
-from imgsim_edge.infer import ImageIndex
-from imgsim_edge.infer.labels.exchange import confirmed, export_links
+from imgsim_edge.infer import ImageIndex, export_labels
+from imgsim_edge.infer.labels.exchange import confirmed
 from imgsim_edge.infer.labels.sidecar import keywords
 
 
@@ -54,7 +54,7 @@ def test_links_are_what_training_reads(library: Path, tmp_path: Path) -> None:
     from imgsim_edge.infer.evaluation.labelled import labelled_photos
 
     with ImageIndex.open(tmp_path / "index") as index:
-        export_links(index, tmp_path / "links")
+        export_labels(index, tmp_path / "links")
     found = labelled_photos(tmp_path / "links")
     assert sorted(found.labels) == ["cat", "cat", "cup, to drink"]
 
