@@ -23,6 +23,8 @@ from .collection_app import CollectionPage
 from .download_app import DownloadPage
 from .listing import Collection
 from .messages import ASKING, UPLOAD_BYTES, as_failed, as_json, as_left, as_refused, as_told, shown
+from .overview import Overview
+from .overview_app import OverviewPage
 from .picture_app import PicturePage
 from .review import Review
 from .review_app import ReviewPage
@@ -75,6 +77,7 @@ class Page:
             SearchPage(index, self.collection, uploads),
             DownloadPage(index),
             ReviewPage(self.review, self.collection),
+            OverviewPage(index, Overview(index, self.collection)),
         )
         self._static = {
             file.name: file.read_bytes()

@@ -385,6 +385,29 @@ def test_the_keyboard_goes_everywhere(page: Any) -> None:
     page.wait_for_function(f"() => {place} === '1'")
 
 
+def test_the_overview_is_for_pointers_and_for_the_keyboard(page: Any) -> None:
+    page.click("#to-overview")
+    page.wait_for_selector("#map")
+    assert page.inner_text("#placed") == "18"
+    told = "document.getElementById('status').textContent"
+    page.wait_for_function(f"() => {told}.includes('arranged by likeness')")
+    page.focus("#map")
+    seen = set()
+    for key in (*["ArrowLeft"] * 9, "ArrowUp", *["ArrowRight"] * 4, "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+        seen.add(page.evaluate(told))
+    assert len([name for name in seen if name.endswith(".jpg")]) > 6
+    name = page.evaluate(told)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#lightbox[open]")
+    page.wait_for_function(f"() => document.getElementById('photo-title').textContent === '{name}'")
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => document.activeElement.id === 'map'")
+    box = page.locator("#map").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2 - 9, box["y"] + box["height"] / 2 - 9)
+    page.wait_for_selector("#lightbox[open]")
+
+
 def test_duplicates_are_looked_through_and_planned(page: Any, plan: Path) -> None:
     page.click("#to-duplicates")
     page.click("#find")
@@ -477,6 +500,9 @@ def test_every_view_is_for_everybody_and_fits(
     page.wait_for_selector("#folder-dialog[open]")
     check("folders")
     page.click("#close-folders")
+    page.click("#to-overview")
+    page.wait_for_selector("#map")
+    check("overview")
     page.click("#to-duplicates")
     page.click("#find")
     page.wait_for_selector(".group")

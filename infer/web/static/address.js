@@ -4,6 +4,7 @@
 //     #/similar/12,15?unlike=3&folder=KEY    photos like 12 and 15, not like 3, in a folder
 //     #/upload/KEY?like=12                   photos like one that was uploaded
 //     #/photo/12                             one photo, over whatever is shown
+//     #/overview                             all photos, arranged by likeness
 //     #/duplicates                           duplicates
 //
 // `photo=12` behind any of them opens that photo.
@@ -16,7 +17,7 @@ export function read(hash = location.hash) {
   const [name = "", rest = ""] = path.split("/");
   const wishes = new URLSearchParams(query);
   return {
-    view: { similar: "answers", upload: "answers", duplicates: "duplicates", photo: "" }[name] ?? "collection",
+    view: { similar: "answers", upload: "answers", overview: "overview", duplicates: "duplicates", photo: "" }[name] ?? "collection",
     like: name === "similar" ? numbers(rest) : numbers(wishes.get("like")),
     unlike: numbers(wishes.get("unlike")),
     upload: name === "upload" ? rest : "",

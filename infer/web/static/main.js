@@ -7,6 +7,7 @@ import { Duplicates } from "./duplicates.js";
 import { Grid } from "./grid.js";
 import { Lightbox } from "./lightbox.js";
 import { announce, ask, bytes, complain, count, element, make, offerFolders } from "./page.js";
+import { Overview } from "./overview.js";
 import { Scrubber } from "./scrubber.js";
 import { Selection } from "./selection.js";
 import { Tree } from "./tree.js";
@@ -18,6 +19,9 @@ const UNDATED = "No date";
 
 const selection = new Selection();
 const duplicates = new Duplicates();
+const overview = new Overview(({ id }) => {
+  location.hash = `#/photo/${id}`;
+});
 const answers = new Answers(openPhoto, selection);
 const grid = new Grid(
   element("grid"),
@@ -65,13 +69,15 @@ async function show() {
   lightbox.close();
   complain(null);
   duplicates.hide();
+  overview.hide();
   shown = address.view;
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== shown;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.id === `to-${shown}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = shown === "duplicates" ? "Duplicates – imgsim-edge" : "imgsim-edge";
+  const name = { duplicates: "Duplicates – ", overview: "Overview – " }[shown] ?? "";
+  document.title = `${name}imgsim-edge`;
   beside.mark(address.folder);
   above.mark(address.folder);
   for (const name of ["folder-button", "found-folder"]) {
@@ -82,6 +88,7 @@ async function show() {
     scrollTo(0, shown === "duplicates" ? (left.duplicates ?? 0) : 0);
     element(`${shown}-title`).focus({ preventScroll: true });
     if (shown === "answers") await answers.show(address);
+    else if (shown === "overview") await overview.show();
     else await duplicates.show();
   }
 }
@@ -193,6 +200,7 @@ function closed(place) {
   }
   if (shown === "collection" && lightbox.source === grid) grid.focus(place);
   else if (shown === "answers" && lightbox.source === answers) answers.focus(place);
+  else if (shown === "overview") element("map").focus();
 }
 
 // --- the index changes, the server comes and goes ------------------------------------------------
@@ -229,6 +237,7 @@ async function follow(now) {
   if (shown === "collection" || grid.total) await fillCollection(wishes, (sections) => grid.refresh(sections));
   announce(`The index has changed: ${count(now.photos, "photo", "photos")}`);
   if (shown === "answers") answers.refresh();
+  if (shown === "overview") overview.show();
 }
 
 function tellState() {
