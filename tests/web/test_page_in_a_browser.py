@@ -18,22 +18,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from chromium import CHROMIUM, SWITCHES, drop
 from conftest import PROGRAM
 from imgsim_edge.infer import ImageIndex
 from imgsim_edge.infer.cleanup.plan import read_plan
 
 AXE = "axe-core@4.10.3"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SWITCHES = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium")
 
 
@@ -103,20 +93,6 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     yield opened
     context.close()
     assert complaints == []
-
-
-def drop(page: Any, file: Path, kind: str = "image/jpeg") -> None:
-    """Drop a file on the page, as a file manager does."""
-    transfer = page.evaluate_handle(
-        """async ([name, type, base64]) => {
-            const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], name, { type }));
-            return transfer;
-        }""",
-        [file.name, kind, base64.b64encode(file.read_bytes()).decode()],
-    )
-    page.dispatch_event("body", "drop", {"dataTransfer": transfer})
 
 
 def names(page: Any, selector: str = "#matches img") -> list[str]:

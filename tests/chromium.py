@@ -1,0 +1,34 @@
+"""Debian's Chromium, which tests drive without a window."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SWITCHES = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def drop(page: Any, file: Path, kind: str = "image/jpeg") -> None:
+    """Drop a file on the page, as a file manager does."""
+    transfer = page.evaluate_handle(
+        """async ([name, type, base64]) => {
+            const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name, { type }));
+            return transfer;
+        }""",
+        [file.name, kind, base64.b64encode(file.read_bytes()).decode()],
+    )
+    page.dispatch_event("body", "drop", {"dataTransfer": transfer})
