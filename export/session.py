@@ -12,7 +12,7 @@ from typing import Any
 from ..infer.arrays import Pixels, Vectors
 from ..infer.encoder.onnx_encoder import DETAILS_NAME, OUTPUT_NAME, Encoder
 from ..infer.machine import available_cores
-from ..infer.search.rarity import METADATA_KEY, SAMPLE, Background
+from ..infer.search.rarity import METADATA_KEY, SAMPLE, Rarity
 from ..train.backend import configure
 from ..train.classifier.checkpoint import load_model
 from ..train.data.split import TEST, TRAIN, VALID, read_split
@@ -136,7 +136,7 @@ def export_encoder(
         model = _parse(smaller.content)
         words = words.format(photos=smaller.calibration_photos, name=smaller.chosen.name)
     metadata = describe(run, split, words, options.licence)
-    metadata[METADATA_KEY] = _background(model, photos).to_text()
+    metadata[METADATA_KEY] = _rarity(model, photos).to_text()
     content = stamp(model, metadata)
     measured: dict[str, Any] = {}
 
@@ -203,10 +203,10 @@ def _without_details(quality: dict[str, float]) -> str:
     )
 
 
-def _background(model: Any, photos: RunPhotos) -> Background:
+def _rarity(model: Any, photos: RunPhotos) -> Rarity:
     """Measure what a cosine of this encoder is worth, on photos of all parts."""
     pixels = photos.take((TRAIN, TEST, VALID), SAMPLE).pixels
-    return Background.of(_vectors(model, pixels)[OUTPUT_NAME])
+    return Rarity.of(_vectors(model, pixels)[OUTPUT_NAME])
 
 
 def _smaller(model: Any, photos: RunPhotos, options: Options, threads: int) -> Quantised | None:

@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     from .scale.embedding import embed_here as embed_here
     from .scale.embedding import embed_sources as embed_sources
     from .scale.on_ray import embed_on_ray as embed_on_ray
-    from .search.rarity import Background as Background
+    from .search.rarity import Rarity as Rarity
 
 _HOMES = {
     "cleanup.apply": ("CleanupReport", "apply", "undo"),
@@ -124,7 +124,7 @@ _HOMES = {
     "progress": ("Progress",),
     "scale.embedding": ("EmbedReport", "embed_here", "embed_sources"),
     "scale.on_ray": ("embed_on_ray",),
-    "search.rarity": ("Background",),
+    "search.rarity": ("Rarity",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)

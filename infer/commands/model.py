@@ -11,7 +11,7 @@ import typer
 from . import JsonOption
 
 if TYPE_CHECKING:
-    from ..search.rarity import Background
+    from ..search.rarity import Rarity
 
 LONGEST = 300  # characters of a value; class names can be thousands
 ONE_IN = (2, 100, 10_000)  # random pairs, whose cosines are told
@@ -26,11 +26,11 @@ def model_command(
     """Say what an encoder is: its contract, its identity, and what its metadata tell."""
     from ..encoder.onnx_encoder import DETAILS_NAME, INPUT_NAME, OUTPUT_NAME, Encoder
     from ..output import text as render
-    from ..search.rarity import METADATA_KEY, Background
+    from ..search.rarity import METADATA_KEY, Rarity
 
     encoder = Encoder(model)
     size = encoder.path.stat().st_size
-    background = Background.of_metadata(encoder.metadata)
+    rarity = Rarity.of_metadata(encoder.metadata)
     metadata = {k: v for k, v in sorted(encoder.metadata.items()) if k != METADATA_KEY}
     stated = metadata.get("digest", encoder.digest)
     changed = f" (not {stated}, as its metadata say)" if stated != encoder.digest else ""
@@ -44,7 +44,7 @@ def model_command(
             "dimension": encoder.dimension,
             "details_dimension": encoder.details_dimension,
             "metadata": metadata,
-            METADATA_KEY: asdict(background) if background else None,
+            METADATA_KEY: asdict(rarity) if rarity else None,
         }
         typer.echo(json.dumps(told))
         return
@@ -65,7 +65,7 @@ def model_command(
             for key, value in metadata.items()
             if key != "digest"
         ),
-        ("random pairs", _told(background) if background else "not stated"),
+        ("random pairs", _told(rarity) if rarity else "not stated"),
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
@@ -78,6 +78,6 @@ def _short(value: str) -> str:
     return f"{value[:LONGEST]}… ({len(value):,} characters; --json gives them all)"
 
 
-def _told(background: Background) -> str:
-    reached = (f"1 in {count:,} reaches {background.score(1 / count):.3f}" for count in ONE_IN)
-    return f"{', '.join(reached)} (of {background.pairs:,})"
+def _told(rarity: Rarity) -> str:
+    reached = (f"1 in {count:,} reaches {rarity.score(count):.3f}" for count in ONE_IN)
+    return f"{', '.join(reached)} (of {rarity.pairs:,})"

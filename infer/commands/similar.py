@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,12 +23,11 @@ from .outputs import (
 )
 
 if TYPE_CHECKING:
-    from ..index.image_index import ImageIndex
     from ..index.query import Query
     from ..index.results import Match
-    from ..search.rarity import Background
 
 STDIN = "-"
+DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,24 @@ def similar_command(
             help="Only photos so similar that at most 1 random pair in N is.",
         ),
     ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=DATES, metavar="DATE", help="Only photos taken then or later."),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=DATES, metavar="DATE", help="Only photos taken before."),
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only photos of a camera whose name contains this."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also list what is only weakly related.")
+    ] = False,
+    copies: Annotated[
+        bool, typer.Option("--copies", help="Also list further copies with the same bytes.")
+    ] = False,
     exact: Annotated[
         bool, typer.Option("--exact", help="Compare with every photo, without the graph.")
     ] = False,
@@ -97,36 +115,43 @@ def similar_command(
     from ..output import text as render
 
     with ImageIndex.open(index, model) as opened_index:
-        background = opened_index.background()
-        floor = _floor(min_score, min_rarity, background)
-        omit = {
-            photo.id
-            for one in asked
-            if (combine or unlike) and one.file and (photo := opened_index.find(one.file))
-        }
-        if combine or unlike:
-            asked = _combined(opened_index, asked, unlike or [], combine)
-        found = opened_index.similar_many(
-            [one.query for one in asked], k, exact=exact, within=within, min_score=floor, omit=omit
+        thresholds = min_score is not None or min_rarity is not None
+        groups = [[one.query for one in asked]] if combine else [[one.query] for one in asked]
+        found = opened_index.similar_to_groups(
+            groups,
+            k,
+            exact=exact,
+            within=within,
+            since=since,
+            until=until,
+            camera=camera,
+            min_score=min_score,
+            min_rarity=min_rarity,
+            copies=copies,
+            unrelated=everything or thresholds,
+            exclude=unlike or (),
         )
         empty = not len(opened_index)
+    asked = _named(asked, unlike or [], combine)
     if not any(found):
-        if floor is not None and not empty:
+        if empty:
+            say("the index holds no photo: add some with `imgsim-edge index FOLDER`")
+        elif thresholds:
             say("no photo is as similar as that")
         else:
-            where = "" if within is None or empty else f" below {within}"
-            say(f"the index holds no other photo{where}: add some with `imgsim-edge index FOLDER`")
+            more = "" if everything else ": --all lists what is only weakly related"
+            say(f"nothing related was found{more}")
     answered = [(one, matches) for one, matches in zip(asked, found, strict=True) if matches]
 
     def records() -> list[dict[str, object]]:
         return [
             record
             for one, matches in answered
-            for record in render.matches_as_records(one.name, matches, background)
+            for record in render.matches_as_records(one.name, matches)
         ]
 
     def text() -> str:
-        tables = [render.as_table(matches, background) for _, matches in answered]
+        tables = [render.as_table(matches) for _, matches in answered]
         if len(asked) > 1:
             names = (render.shell_path(Path(one.name)) for one, _ in answered)
             tables = [f"{name}\n{table}" for name, table in zip(names, tables, strict=True)]
@@ -136,7 +161,7 @@ def similar_command(
         forms,
         title="Similar photos",
         sections=lambda: [
-            answers.of_matches(one.name, one.file, matches, background) for one, matches in answered
+            answers.of_matches(one.name, one.file, matches) for one, matches in answered
         ],
         text=text,
         records=records,
@@ -173,42 +198,9 @@ def _from_clipboard() -> list[_Asked]:
     raise UsageError("there is no picture in the clipboard: copy one first")
 
 
-def _combined(
-    index: ImageIndex, asked: list[_Asked], unlike: list[Path], combine: bool
-) -> list[_Asked]:
-    """Make one vector of several queries, and subtract those that the answers shall be unlike."""
-    import numpy as np
-
-    from ..errors import UsageError
-
-    wanted = index.embed([one.query for one in asked])
-    away = index.embed(unlike).mean(axis=0) if unlike else 0.0
+def _named(asked: list[_Asked], unlike: list[Path], combine: bool) -> list[_Asked]:
+    """Name queries after all photos that they are made of."""
     if combine:
-        names = " + ".join(one.name for one in asked)
-        asked, wanted = [_Asked(names, b"", asked[0].file)], wanted.mean(axis=0, keepdims=True)
-    vectors = wanted - away
-    if not np.linalg.norm(vectors, axis=1).min() > 1e-3:
-        raise UsageError("nothing is left of the query: the photos to be like and unlike are equal")
+        asked = [_Asked(" + ".join(one.name for one in asked), b"", asked[0].file)]
     less = "".join(f" − {path}" for path in unlike)
-    return [
-        _Asked(f"{one.name}{less}", vector, one.file)
-        for one, vector in zip(asked, vectors, strict=True)
-    ]
-
-
-def _floor(
-    min_score: float | None, min_rarity: float | None, background: Background | None
-) -> float | None:
-    """Turn the two thresholds into one score."""
-    from ..errors import UsageError
-
-    if min_rarity is None:
-        return min_score
-    if background is None or min_rarity > background.pairs:
-        pairs = background.pairs if background else 0
-        raise UsageError(
-            f"this index is too small to tell what is so rare: it knows {pairs:,} random pairs, "
-            f"fewer than {min_rarity:,.0f}"
-        )
-    floor = background.score(1 / min_rarity)
-    return floor if min_score is None else max(floor, min_score)
+    return [_Asked(f"{one.name}{less}", one.query, one.file) for one in asked]

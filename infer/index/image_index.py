@@ -10,7 +10,8 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import combinations
+from datetime import datetime
+from itertools import combinations, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +23,20 @@ from ..catalogue.reader import Snapshot
 from ..catalogue.rows import (
     BLOCK_SLOTS,
     NO_FOLDER,
-    DamagedRowError,
     ExampleRow,
     LabelRow,
     PhotoRow,
-    array_checksum,
 )
 from ..encoder.details import details_of
 from ..encoder.onnx_encoder import Encoder
 from ..errors import IndexMismatchError, IndexMissingError, Problem, UsageError
 from ..files import data_folder
-from ..search.exact import Chunk, Nearest, Stored, all_vectors, sample, stream
+from ..search.calibration import means, rarity
+from ..search.exact import Chunk, Nearest, all_vectors, stream
 from ..search.planner import Searcher
-from ..search.rarity import SAMPLE as BACKGROUND_SAMPLE
-from ..search.rarity import Background
+from ..search.rarity import Rarity
+from ..search.scores import Means
+from .answers import Wishes, answered, combined, ids_below, photos_where, prepared
 from .query import names_of, query_vectors
 from .results import IndexedPhoto as IndexedPhoto
 from .results import IndexInfo as IndexInfo
@@ -44,16 +45,15 @@ from .results import Match as Match
 from .results import Neighbours as Neighbours
 
 if TYPE_CHECKING:
-    from ..catalogue.writer import Writer
+    from typing import Unpack
+
     from ..progress import Progress
     from .items import Item
     from .query import Query
     from .report import AddReport
+    from .results import Conditions
     from .verify import Finding
 
-_BACKGROUND = "background"  # the note that holds the sample of random pairs
-_BACKGROUND_COUNT = "background photos"  # the note that tells of how many photos it was taken
-_REFRESH_AT = 1.5  # times as many photos as when it was taken, or as few
 _GRAPH_GROWS_AT = 2  # times as many photos as the graph holds, when items are added
 _BLOCKS_DRAWN = 64  # of vectors, in which photos are drawn at random
 _JOIN_PART = 1024  # photos of a self-join that are asked for at once
@@ -230,7 +230,7 @@ class ImageIndex:
             IndexBusyError: another process is writing.
             EncoderError: the encoder fails.
         """
-        from ..search.hnsw_refresh import follow
+        from ..search.hnsw_refresh import refresh
         from .update import Update
 
         with self._catalogue.writer() as writer:
@@ -245,8 +245,7 @@ class ImageIndex:
             known = [root.path for root in writer.roots().values() if root.path != NO_FOLDER]
             wanted = known if paths is None else [Path(os.path.realpath(path)) for path in paths]
             update.run(wanted, exclude)
-            _refresh_background(writer)
-            follow(writer, self.folder, graph_progress)
+            refresh(writer, self.folder, graph_progress)
         return update.report
 
     def add_vectors(
@@ -275,14 +274,13 @@ class ImageIndex:
             IndexBusyError: another process is writing.
         """
         from ..scale.intake import finished_shards, take_in
-        from ..search.hnsw_refresh import follow
+        from ..search.hnsw_refresh import refresh
         from .report import AddReport
 
         manifest = finished_shards(Path(folder))
         with self._catalogue.writer() as writer:
             intake = take_in(writer, Path(folder), manifest, progress)
-            _refresh_background(writer)
-            follow(writer, self.folder, graph_progress)
+            refresh(writer, self.folder, graph_progress)
         return AddReport(
             added=intake.added,
             changed=intake.changed,
@@ -321,16 +319,17 @@ class ImageIndex:
             IndexBusyError: another process is writing.
             EncoderError, IndexMismatchError: as for :attr:`encoder`.
         """
-        from ..search.hnsw_refresh import follow
+        from ..search.calibration import renew
+        from ..search.hnsw_refresh import refresh
         from .items import encode_items, store_items
 
         encoded = encode_items(items, self._made_by.dimension, lambda: self.encoder)
         with self._catalogue.writer() as writer:
             ids = store_items(writer, encoded)
-            _refresh_background(writer)
+            renew(writer)
             graph = writer.header().graph
             if writer.header().photos > _GRAPH_GROWS_AT * (graph.count if graph else 0):
-                follow(writer, self.folder)
+                refresh(writer, self.folder)
         return ids
 
     def discard(self, names: Iterable[str]) -> int:
@@ -368,7 +367,7 @@ class ImageIndex:
             IndexBusyError: another process is writing.
         """
         from ..catalogue.writer import Batch
-        from ..search.hnsw_refresh import follow
+        from ..search.hnsw_refresh import refresh
 
         with self._catalogue.writer() as writer:
             gone = {
@@ -379,7 +378,7 @@ class ImageIndex:
             }
             if gone:
                 writer.commit(Batch(gone=sorted(gone)))
-                follow(writer, self.folder)
+                refresh(writer, self.folder)
         return len(gone)
 
     def forget(self, root: Path | str) -> int:
@@ -392,7 +391,7 @@ class ImageIndex:
             UsageError: it is no root folder of this index.
             IndexBusyError: another process is writing.
         """
-        from ..search.hnsw_refresh import follow
+        from ..search.hnsw_refresh import refresh
 
         with self._catalogue.writer() as writer:
             roots = {known.path: known.id for known in writer.roots().values()}
@@ -402,7 +401,7 @@ class ImageIndex:
                 listed = ", ".join(map(str, roots)) or "none"
                 raise UsageError(f"{root} is no folder that was indexed (these were: {listed})")
             count = writer.forget(roots[named[0]])
-            follow(writer, self.folder)
+            refresh(writer, self.folder)
         return count
 
     def relocate(self, old: Path | str, new: Path | str) -> list[Path]:
@@ -568,61 +567,107 @@ class ImageIndex:
         *,
         exact: bool = False,
         within: Path | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        camera: str | None = None,
         min_score: float | None = None,
+        min_rarity: float | None = None,
         omit: Collection[int] = (),
+        copies: bool = True,
+        unrelated: bool = True,
+        combine: Sequence[Query] = (),
+        exclude: Sequence[Query] = (),
     ) -> list[Match]:
-        """Find the photos most similar to one photo.
+        """Find the photos most similar to one photo, or to several together.
+
+        Candidates are found by their embeddings and put in order by their details, if the encoder
+        gives some. A query that is a vector has no details: its answers are in the order of the
+        embeddings.
 
         Args:
             query: a path, the bytes of an image file, a binary file, a Pillow image, pixels (uint8,
-                shape = (height, width, 3)) or a vector (float, shape = (dimension,)).
+                shape = (height, width, 3)), a photo of the index (:class:`IndexedPhoto`) or an
+                embedding (float, shape = (dimension,)).
             k: how many at most.
             exact: compare with every photo, whatever the graph could tell.
             within: only photos below this folder.
+            since: only photos taken at this time, by the camera's clock, or later.
+            until: only photos taken before.
+            camera: only photos of a camera whose name contains this.
             min_score: only photos with at least this score.
+            min_rarity: only photos so similar that at most one random pair in so many is.
             omit: ids of photos that are no answer.
+            copies: give every photo with the same bytes, not only the first by path.
+            unrelated: also give answers of the band ``"weak"``.
+            combine: more photos to be like: the query is the mean of all.
+            exclude: photos to be unlike.
 
         Returns:
-            The best first; equal scores in the order of paths. A query that is itself a photo of
-            the index is not among its answers.
+            The best first; equal scores in the order of paths. Photos of the index that the query
+            is made of are not among its answers.
 
         Raises:
-            PhotoError: the query is no photo.
+            PhotoError: a query is no photo.
+            UsageError: ``within`` is not in the index, it is too small for ``min_rarity``, or
+                nothing is left of the query.
             EncoderError, IndexMismatchError: as for :attr:`encoder`.
         """
-        return self.similar_many(
-            [query], k, exact=exact, within=within, min_score=min_score, omit=omit
+        return self.similar_to_groups(
+            [[query, *combine]],
+            k,
+            exact=exact,
+            within=within,
+            since=since,
+            until=until,
+            camera=camera,
+            min_score=min_score,
+            min_rarity=min_rarity,
+            omit=omit,
+            copies=copies,
+            unrelated=unrelated,
+            exclude=exclude,
         )[0]
 
     def similar_many(
+        self, queries: Sequence[Query], k: int = 10, **wishes: Unpack[Conditions]
+    ) -> list[list[Match]]:
+        """Answer several queries at once; see :meth:`similar`. All see the same state."""
+        return self.similar_to_groups([[query] for query in queries], k, **wishes)
+
+    def similar_to_groups(
         self,
-        queries: Sequence[Query],
+        groups: Sequence[Sequence[Query]],
         k: int = 10,
         *,
         exact: bool = False,
         within: Path | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        camera: str | None = None,
         min_score: float | None = None,
+        min_rarity: float | None = None,
         omit: Collection[int] = (),
+        copies: bool = True,
+        unrelated: bool = True,
+        exclude: Sequence[Query] = (),
     ) -> list[list[Match]]:
-        """Answer several queries at once; see :meth:`similar`. All see the same state."""
+        """Answer queries, each the mean of a group of photos; see :meth:`similar`."""
         if k < 1:
             raise UsageError(f"the number of answers must be at least 1, not {k}")
         with self._catalogue.snapshot() as snapshot:
-            asked = query_vectors(queries, snapshot, lambda: self.encoder)
-            found = self._searcher.nearest(
-                asked.vectors,
-                k + 1 + len(omit),
-                snapshot,
-                exact=exact,
-                only=None if within is None else _ids_below(within, snapshot),
+            mean = means(snapshot)
+            every = [query for group in groups for query in (*group, *exclude)]
+            asked = iter(prepared(query_vectors(every, snapshot, lambda: self.encoder), mean))
+            ready = []
+            for group in groups:
+                wanted, unlike = list(islice(asked, len(group))), list(islice(asked, len(exclude)))
+                whole = len(wanted) == 1 and not unlike
+                ready.append(wanted[0] if whole else combined(wanted, unlike))
+            only = photos_where(within, since, until, camera, snapshot)
+            wishes = Wishes(
+                *(k, exact, only, min_score, min_rarity, frozenset(omit), copies, unrelated)
             )
-            answers = [
-                _matches(vector, nearest, {itself, *omit}, k, snapshot)
-                for vector, nearest, itself in zip(asked.vectors, found, asked.ids, strict=True)
-            ]
-        if min_score is None:
-            return answers
-        return [[match for match in answer if match.score >= min_score] for answer in answers]
+            return answered(ready, wishes, snapshot, self._searcher, mean)
 
     def embed(self, queries: Sequence[Query]) -> Vectors:
         """Give the vectors of queries: float32, shape = (len(queries), dimension), unit length.
@@ -634,38 +679,49 @@ class ImageIndex:
             return query_vectors(queries, snapshot, lambda: self.encoder).vectors
 
     def neighbours(
-        self, k: int = 10, *, exact: bool = False, within: Path | str | None = None
+        self,
+        k: int = 10,
+        *,
+        exact: bool = False,
+        within: Path | str | None = None,
+        centred: bool = True,
     ) -> Iterator[Neighbours]:
         """Join the index with itself: the ``k`` nearest others of every photo, part by part.
 
         Memory holds one part and the graph (or all vectors), never a square. One committed state is
-        seen from the first part to the last.
+        seen from the first part to the last. Photos are compared by their embeddings.
 
         Args:
             k: how many others at most.
             exact: compare with every photo, whatever the graph could tell.
             within: only photos below this folder, on both sides.
+            centred: take the collection's mean off first, as :meth:`similar` does. Without, every
+                photo is compared: the graph holds centred vectors.
         """
         with self._catalogue.snapshot() as snapshot:
-            only = None if within is None else _ids_below(within, snapshot)
-            ids, vectors = all_vectors(snapshot)
+            only = None if within is None else ids_below(within, snapshot)
+            mean = means(snapshot)
+            if not centred:
+                mean = Means(np.zeros_like(mean.embedding), mean.details)
+            ids, vectors = all_vectors(snapshot, mean.embedding)
             if only is not None:
                 mine = np.isin(ids, only)
                 ids, vectors = ids[mine], vectors[mine]
             for first in range(0, len(ids), _JOIN_PART):
                 part, queries = ids[first : first + _JOIN_PART], vectors[first : first + _JOIN_PART]
-                found = self._searcher.nearest(queries, k + 1, snapshot, exact=exact, only=only)
-                yield _joined(part, queries, found, k)
+                found = self._searcher.nearest(
+                    queries, k + 1, snapshot, mean, exact=exact, only=only
+                )
+                yield _joined(part, found, k)
 
-    def background(self) -> Background | None:
-        """Tell how similar random pairs of this index's photos are; None with fewer than two.
+    def rarity(self) -> Rarity | None:
+        """Tell how rare a score is in this collection; None with fewer than two photos.
 
-        The sample is taken when photos are added, and again whenever there are half as many more,
-        or fewer, than when it was taken.
+        It is measured when photos are added, and again whenever there are half as many more, or
+        fewer, than when it was measured.
         """
         with self._catalogue.snapshot() as snapshot:
-            text = snapshot.note(_BACKGROUND)
-        return Background.from_text(text.decode()) if text else None
+            return rarity(snapshot)
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -690,7 +746,7 @@ class ImageIndex:
             within: only photos below this folder.
         """
         with self._catalogue.snapshot() as snapshot:
-            only = None if within is None else {int(n) for n in _ids_below(within, snapshot)}
+            only = None if within is None else {int(n) for n in ids_below(within, snapshot)}
             for row in snapshot.photos(ids):
                 if only is None or row.id in only:
                     yield _public(row, snapshot)
@@ -813,17 +869,6 @@ class ImageIndex:
         return iter([photo.path for photo in self.photos()])
 
 
-def _refresh_background(writer: Writer) -> None:
-    """Sample random pairs anew when the collection has become another in size."""
-    count, sampled = writer.header().photos, int(writer.note(_BACKGROUND_COUNT) or 0)
-    fits = sampled <= count * _REFRESH_AT <= sampled * _REFRESH_AT**2
-    if count >= 2 and not fits:
-        background = Background.of(sample(Stored.of(writer), BACKGROUND_SAMPLE))
-        writer.set_notes(
-            {_BACKGROUND: background.to_text().encode(), _BACKGROUND_COUNT: str(count).encode()}
-        )
-
-
 def _label(snapshot: Snapshot, name: str) -> int:
     known = snapshot.labels()
     if name not in known:
@@ -835,14 +880,6 @@ def _label(snapshot: Snapshot, name: str) -> int:
 def _check_label_name(name: str) -> None:
     if not name.strip() or name != name.strip() or not name.isprintable():
         raise UsageError(f"{name!r} is no name for a label: give one line of text")
-
-
-def _ids_below(folder: Path | str, snapshot: Snapshot) -> Ids:
-    for name in names_of(Path(folder)):
-        ids = snapshot.ids_below(name)
-        if len(ids):
-            return np.sort(ids)
-    return np.empty(0, np.int64)
 
 
 def _public(row: PhotoRow, snapshot: Snapshot) -> IndexedPhoto:
@@ -857,34 +894,11 @@ def _payload(row: PhotoRow) -> Any:
     return None if row.payload is None else json.loads(row.payload)
 
 
-def _matches(
-    query: Vectors, found: Nearest, omit: Iterable[int | None], k: int, snapshot: Snapshot
-) -> list[Match]:
-    """Score the finalists in double precision, order them, and look up their photos."""
-    scores = (found.vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
-    rows = list(snapshot.photos(found.ids.tolist()))
-    if len(rows) != len(found.ids):
-        raise DamagedRowError("a vector whose photo is missing")
-    for row, vector in zip(rows, found.vectors, strict=True):
-        if row.vector != array_checksum(vector):
-            raise DamagedRowError(f"vector of photo {row.id}")
-    ranked = sorted(
-        (-score, snapshot.path(row), row)
-        for score, row in zip(scores.clip(-1.0, 1.0).tolist(), rows, strict=True)
-        if row.id not in omit
-    )
-    return [
-        Match(rank, -negated, path, row.width, row.height, row.id, _payload(row))
-        for rank, (negated, path, row) in enumerate(ranked[:k], start=1)
-    ]
-
-
-def _joined(ids: Ids, queries: Vectors, found: list[Nearest], k: int) -> Neighbours:
+def _joined(ids: Ids, found: list[Nearest], k: int) -> Neighbours:
     neighbours = np.full((len(ids), k), -1, dtype=np.int64)
     scores = np.full((len(ids), k), -np.inf, dtype=np.float32)
-    for row, (photo, query, nearest) in enumerate(zip(ids, queries, found, strict=True)):
-        cosines = (nearest.vectors @ query).clip(-1.0, 1.0)
-        order = [n for n in np.lexsort((nearest.ids, -cosines)) if nearest.ids[n] != photo][:k]
-        neighbours[row, : len(order)] = nearest.ids[order]
-        scores[row, : len(order)] = cosines[order]
+    for row, (photo, nearest) in enumerate(zip(ids, found, strict=True)):
+        others = np.flatnonzero(nearest.ids != photo)[:k]
+        neighbours[row, : len(others)] = nearest.ids[others]
+        scores[row, : len(others)] = nearest.scores[others]
     return Neighbours(ids, neighbours, scores)

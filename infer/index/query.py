@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from ..arrays import Vectors
 from ..catalogue.reader import Snapshot
 from ..catalogue.rows import PhotoRow
-from ..encoder.onnx_encoder import Encoder
+from ..encoder.details import details_of, quantise_details
+from ..encoder.onnx_encoder import Encoder, Encodings
 from ..errors import UsageError
 from ..machine import available_cores
+from .results import IndexedPhoto
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 # In quotes, since Pillow is loaded by what needs it.
 Query: TypeAlias = (
-    "Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.float32]"
+    "Path | str | bytes | BinaryIO | Image.Image | IndexedPhoto | NDArray[np.uint8] "
+    "| NDArray[np.float32]"
 )
 
 
@@ -36,10 +39,13 @@ class QueryVectors:
 
     Attributes:
         vectors: float32, shape = (q, dimension), of unit length.
+        details: float32, shape = (q, details), of unit length; zeros for a query that is a vector,
+            and where the encoder gives none.
         ids: those of the queries that are photos of the index, None for the others.
     """
 
     vectors: Vectors
+    details: Vectors
     ids: list[int | None]
 
 
@@ -55,6 +61,7 @@ def query_vectors(
     """
     dimension = snapshot.header().dimension
     vectors = np.empty((len(queries), dimension), dtype=np.float32)
+    details = np.zeros((len(queries), snapshot.header().details), dtype=np.float32)
     ids: list[int | None] = [None] * len(queries)
     loads: list[Callable[[], Photo]] = []
     places = []
@@ -62,20 +69,35 @@ def query_vectors(
         if isinstance(query, np.ndarray) and query.ndim == 1:
             vectors[place] = unit_vector(query, dimension)
             continue
-        if isinstance(query, (str, Path)):
-            row = _unchanged(Path(query), snapshot)
-            if row is not None:
-                ids[place] = row.id
-                vectors[place] = snapshot.vector(row)
-                continue
+        row = _stored(query, snapshot)
+        if row is not None:
+            ids[place] = row.id
+            vectors[place] = snapshot.vector(row)
+            details[place] = details_of(snapshot.details([row])[0])
+            continue
         loads.append(loading(query, encoder().image_size))
         places.append(place)
     if loads:
-        vectors[places] = _embed(loads, encoder())
-    return QueryVectors(vectors, ids)
+        for place, one in zip(places, _encode(loads, encoder()), strict=True):
+            vectors[place] = one.embeddings[0]
+            if details.shape[1]:  # rounded like the stored ones, so that a photo equals itself
+                details[place] = details_of(quantise_details(one.details[0]))
+    return QueryVectors(vectors, details, ids)
 
 
-def loading(query: Query, size: int) -> Callable[[], Photo]:
+def _stored(query: Query, snapshot: Snapshot) -> PhotoRow | None:
+    """Find the photo of the index that a query is, if it is one as it was indexed."""
+    if isinstance(query, (str, Path)):
+        return _unchanged(Path(query), snapshot)
+    if isinstance(query, IndexedPhoto):
+        for row in snapshot.photos([query.id]):
+            if row.digest == query.digest:
+                return row
+        raise UsageError(f"{query.path} is not in the index any more")
+    return None
+
+
+def loading(query: Any, size: int) -> Callable[[], Photo]:
     """Choose how a query becomes pixels."""
     from PIL import Image
 
@@ -88,19 +110,18 @@ def loading(query: Query, size: int) -> Callable[[], Photo]:
     return partial(load_photo, query, size)
 
 
-def _embed(loads: Sequence[Callable[[], Photo]], encoder: Encoder) -> list[Vectors]:
+def _encode(loads: Sequence[Callable[[], Photo]], encoder: Encoder) -> list[Encodings]:
     """Decode and encode, side by side where there are several, without keeping their pixels."""
 
-    def embed(load: Callable[[], Photo]) -> Vectors:
-        vector: Vectors = encoder.encode(load().pixels[None]).embeddings[0]
-        return vector
+    def encode(load: Callable[[], Photo]) -> Encodings:
+        return encoder.encode(load().pixels[None])
 
     if len(loads) == 1:
-        return [embed(loads[0])]
+        return [encode(loads[0])]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(min(available_cores(), len(loads))) as pool:
-        return list(pool.map(embed, loads))
+        return list(pool.map(encode, loads))
 
 
 def names_of(path: Path) -> Iterable[Path]:

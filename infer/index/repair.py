@@ -29,7 +29,7 @@ from ..errors import (
     UsageError,
 )
 from ..files import publish, replacing
-from ..search.hnsw_refresh import follow, graph_files
+from ..search.hnsw_refresh import graph_files, refresh
 from .verify import Finding, verify
 
 DAMAGED_FILE = "catalogue.damaged"  # what is kept of a catalogue that was replaced
@@ -106,7 +106,7 @@ def _rebuild_graph(folder: Path) -> Finding:
         writer.set_graph(None)
         for file in graph_files(folder):
             file.unlink(missing_ok=True)
-        follow(writer, folder)
+        refresh(writer, folder)
         built = writer.header().graph is not None
     catalogue.close()
     return Finding("the graph has been built again" if built else "there is no graph now", "graph")

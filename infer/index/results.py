@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ..arrays import Ids, Vectors
 from ..catalogue.rows import GraphRecord
 from ..photos.metadata import PhotoMetadata
+from ..search.bands import Band
 
 
 @dataclass(frozen=True)
@@ -17,11 +20,15 @@ class Match:
 
     Attributes:
         rank: 1 for the most similar photo.
-        score: cosine similarity in [−1, 1]; 1 is the same direction.
+        score: cosine similarity in [−1, 1] without the collection's mean: 1 for the same picture,
+            about 0 for photos that have nothing in common.
         path: of the photo.
         width: of the upright photo in pixels.
         height: likewise.
         id: of the photo in the index; it stays while the photo does.
+        rarity: N where one random pair of this collection in N scores at least that; None where
+            the collection is too small to tell.
+        band: the same in one word: ``"same"``, ``"close"``, ``"related"`` or ``"weak"``.
         payload: what an app keeps with an item of its own, the path of which is its name.
     """
 
@@ -31,7 +38,24 @@ class Match:
     width: int
     height: int
     id: int
+    rarity: float | None
+    band: Band
     payload: Any = None
+
+
+class Conditions(TypedDict, total=False):
+    """What several queries at once may ask for; see :meth:`ImageIndex.similar`."""
+
+    exact: bool
+    within: Path | str | None
+    since: datetime | None
+    until: datetime | None
+    camera: str | None
+    min_score: float | None
+    min_rarity: float | None
+    omit: Collection[int]
+    copies: bool
+    unrelated: bool
 
 
 @dataclass(frozen=True, slots=True)

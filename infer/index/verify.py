@@ -15,7 +15,9 @@ from ..catalogue.database import Catalogue
 from ..catalogue.reader import Snapshot
 from ..catalogue.rows import BLOCK_SLOTS, BLOCKS, COLUMNS, DamagedRowError
 from ..errors import ImgsimError
+from ..search.calibration import means
 from ..search.hnsw_refresh import graph_files
+from ..search.scores import centred
 
 _ABOVE = {"folder": "root", "photo": "folder", "unreadable": "folder", "example": "label"}
 
@@ -177,13 +179,17 @@ def _graph(snapshot: Snapshot, folder: Path) -> Iterator[Finding]:
         yield Finding(f"{record.file}: the graph is not what was written", "graph")
         return
     try:
+        mean = means(snapshot)
+        if record.mean != mean.checksum:
+            return  # the graph is not used, and built anew by the next run
         for block in snapshot.blocks():
             if block.generation > record.generation:
                 continue  # the graph need not know of this yet
             slots = np.flatnonzero(block.live)
             held, vectors = graph.holding(np.arange(BLOCK_SLOTS) + block.first)
             same = np.array_equal(held - block.first, slots)
-            if not same or not np.array_equal(vectors, block.vectors[slots]):
+            now = centred(block.vectors, mean.embedding)[slots]
+            if not same or not np.array_equal(vectors, now):
                 number = block.first // BLOCK_SLOTS
                 yield Finding(f"{record.file}: the graph differs from vectors {number}", "graph")
     except DamagedRowError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..search.rarity import Background, odds
+from ..search.rarity import in_words
 
 if TYPE_CHECKING:
     from ..duplicates.bursts import Burst
@@ -45,15 +45,13 @@ class Section:
     shown: tuple[Shown, ...]
 
 
-def of_matches(
-    query: str, query_file: Path | None, matches: Sequence[Match], background: Background | None
-) -> Section:
+def of_matches(query: str, query_file: Path | None, matches: Sequence[Match]) -> Section:
     """Show a query and its answers."""
     shown = [] if query_file is None else [Shown(query_file, "query", "", True)]
     for match in matches:
-        rare = "" if background is None else f", {odds(background.share(match.score))}"
-        details = f"{match.width} × {match.height}{rare}"
-        shown.append(Shown(match.path, f"{match.rank}. {match.score:.3f}", details))
+        rare = "" if match.rarity is None else f", {in_words(match.rarity)} random pairs"
+        details = f"{match.score:.3f}, {match.width} × {match.height}{rare}"
+        shown.append(Shown(match.path, f"{match.rank}. {match.band}", details))
     return Section(f"Similar to {query}", tuple(shown))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..search.rarity import Background, odds
+from ..search.rarity import in_words
 from .sections import relation
 
 if TYPE_CHECKING:
@@ -21,30 +21,23 @@ if TYPE_CHECKING:
 # --- answers to queries --------------------------------------------------------------------------
 
 
-def as_table(matches: Sequence[Match], background: Background | None = None) -> str:
-    """Lay out matches as rank, score, rarity and path, the path quoted so that a shell takes it.
-
-    A rarity of ``1/2,400`` means that 1 random pair in 2,400 is at least as similar.
-    """
-    if background is None:
-        rare = ["?"] * len(matches)
-    else:
-        words = (odds(background.share(match.score)) for match in matches)
-        rare = ["1/" + text.rpartition(" ")[2] for text in words]
+def as_table(matches: Sequence[Match]) -> str:
+    """Lay out matches: rank, score, band, rarity, and the path quoted so that a shell takes it."""
+    rare = ["?" if match.rarity is None else in_words(match.rarity) for match in matches]
     wide = max(map(len, ["rarity", *rare]))
-    lines = [f"rank  score   {'rarity':<{wide}}  path"]
+    lines = [f"rank   score  {'band':<7}  {'rarity':<{wide}}  path"]
     for match, told in zip(matches, rare, strict=True):
         path = shell_path(match.path)
-        lines.append(f"{match.rank:>4}  {match.score:.4f}  {told:<{wide}}  {path}")
+        lines.append(
+            f"{match.rank:>4}  {match.score:>6.3f}  {match.band:<7}  {told:<{wide}}  {path}"
+        )
     return "\n".join(lines)
 
 
-def matches_as_records(
-    query: Path | str, matches: Iterable[Match], background: Background | None = None
-) -> Iterator[dict[str, Any]]:
-    """Give each match as a record: query, rank, path, score, share, width, height.
+def matches_as_records(query: Path | str, matches: Iterable[Match]) -> Iterator[dict[str, Any]]:
+    """Give each match as a record: query, rank, path, score, band, rarity, width, height.
 
-    ``share`` is that of random pairs that are at least as similar; None where it is not known.
+    ``rarity`` is N where one random pair in N scores at least that; None where it is not known.
     """
     for match in matches:
         yield {
@@ -52,7 +45,8 @@ def matches_as_records(
             "rank": match.rank,
             "path": str(match.path),
             "score": round(match.score, 6),
-            "share": None if background is None else float(f"{background.share(match.score):.3g}"),
+            "band": match.band,
+            "rarity": None if match.rarity is None else float(f"{match.rarity:.3g}"),
             "width": match.width,
             "height": match.height,
         }

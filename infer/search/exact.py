@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arrays import Ids, Vectors
 from ..catalogue.reader import Snapshot
 from ..catalogue.rows import BLOCK_SLOTS, Block, DamagedRowError
+from .scores import centred, cosines
 
 CHUNK_BLOCKS = 64  # blocks of vectors that are multiplied at once (4 MiB at 64 dimensions)
 SCORE_SLACK = 1e-6  # the last digits of a score depend on where in memory a vector lies
@@ -46,10 +48,10 @@ class Stored:
     dimension: int
 
     @classmethod
-    def of(cls, snapshot: Snapshot) -> Stored:
-        """Give those of a committed state, each time read from the disk."""
+    def of(cls, snapshot: Snapshot, mean: Vectors | None = None) -> Stored:
+        """Give those of a committed state, each time read from the disk, without a mean."""
         header = snapshot.header()
-        return cls(lambda: stream(snapshot), header.photos, header.dimension)
+        return cls(lambda: stream(snapshot, mean), header.photos, header.dimension)
 
     @classmethod
     def of_arrays(cls, ids: Ids, vectors: Vectors) -> Stored:
@@ -59,26 +61,40 @@ class Stored:
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """The finalists of one query: at least the k nearest, with all that share the k-th score.
+    """The nearest of one query: at least k, and all that share the k-th score; best first.
 
     Attributes:
-        ids: int64, shape = (n,); in no order from an exact search, nearest first from a graph.
+        ids: int64, shape = (n,); those of equal score in rising order.
+        scores: float64, shape = (n,): cosines with the query, as :func:`.scores.cosines` gives.
         vectors: float32, shape = (n, dimension).
     """
 
     ids: Ids
+    scores: NDArray[np.float64]
     vectors: Vectors
 
+    @classmethod
+    def of(cls, query: Vectors, ids: Ids, vectors: Vectors, k: int) -> Nearest:
+        """Score candidates in double precision and keep the k best, with all that equal the last.
 
-def stream(snapshot: Snapshot) -> Iterator[Chunk]:
-    """Read all live vectors chunk by chunk.
+        So whoever found the candidates, by a graph or by a scan, the answer is the same.
+        """
+        scores = cosines(query, vectors)
+        order = np.lexsort((ids, -scores))
+        if len(order) > k:
+            order = order[scores[order] >= scores[order[k - 1]]]
+        return cls(ids[order], scores[order], vectors[order])
+
+
+def stream(snapshot: Snapshot, mean: Vectors | None = None) -> Iterator[Chunk]:
+    """Read all live vectors chunk by chunk; with a mean, it is taken from them (``centred``).
 
     Raises:
         DamagedRowError: a block is not what was written, or one is missing or too much.
     """
     count, total = 0, 0
     for _, blocks in groupby(snapshot.blocks(), _chunk_of):
-        chunk = _chunk(blocks, snapshot.header().dimension)
+        chunk = _chunk(blocks, snapshot.header().dimension, mean)
         count += len(chunk.ids)
         total ^= chunk.block_sum
         yield chunk
@@ -100,7 +116,7 @@ def _chunk_of(block: Block) -> int:
     return block.first // BLOCK_SLOTS // CHUNK_BLOCKS
 
 
-def _chunk(blocks: Iterable[Block], dimension: int) -> Chunk:
+def _chunk(blocks: Iterable[Block], dimension: int, mean: Vectors | None) -> Chunk:
     """Take the live vectors of some blocks together."""
     ids: list[Ids] = [np.empty(0, np.int64)]
     vectors: list[Vectors] = [np.empty((0, dimension), np.float32)]
@@ -114,12 +130,13 @@ def _chunk(blocks: Iterable[Block], dimension: int) -> Chunk:
             slots = np.flatnonzero(block.live)
             ids.append(slots + block.first)
             vectors.append(block.vectors[slots])
-    return Chunk(np.concatenate(ids), np.concatenate(vectors), total)
+    joined = np.concatenate(vectors)
+    return Chunk(np.concatenate(ids), joined if mean is None else centred(joined, mean), total)
 
 
-def all_vectors(snapshot: Snapshot) -> tuple[Ids, Vectors]:
+def all_vectors(snapshot: Snapshot, mean: Vectors | None = None) -> tuple[Ids, Vectors]:
     """Read every live vector: ids, int64, shape = (n,), and float32, shape = (n, dimension)."""
-    chunks = list(stream(snapshot))
+    chunks = list(stream(snapshot, mean))
     if not chunks:
         return np.empty(0, np.int64), np.empty((0, snapshot.header().dimension), np.float32)
     return (
@@ -128,15 +145,20 @@ def all_vectors(snapshot: Snapshot) -> tuple[Ids, Vectors]:
     )
 
 
-def sample(stored: Stored, size: int) -> Vectors:
-    """Draw vectors at random, the same each time: float32, shape = (at most size, dimension)."""
+def sample(stored: Stored, size: int) -> tuple[Ids, Vectors]:
+    """Draw photos at random, the same ones each time.
+
+    Returns:
+        int64, shape = (at most size,), and float32, shape = (at most size, dimension).
+    """
     places = np.sort(np.random.default_rng(0).permutation(stored.count)[:size])
-    drawn, seen = [np.empty((0, stored.dimension), np.float32)], 0
+    ids, drawn, seen = [np.empty(0, np.int64)], [np.empty((0, stored.dimension), np.float32)], 0
     for chunk in stored.chunks():
         mine = places[(places >= seen) & (places < seen + len(chunk.ids))] - seen
+        ids.append(chunk.ids[mine])
         drawn.append(chunk.vectors[mine])
         seen += len(chunk.ids)
-    return np.concatenate(drawn)
+    return np.concatenate(ids), np.concatenate(drawn)
 
 
 def nearest(
@@ -145,12 +167,12 @@ def nearest(
     """Compare queries with every vector.
 
     Args:
-        queries: float32, shape = (q, dimension).
+        queries: float32, shape = (q, dimension), of unit length.
         k: at least 1.
-        chunks: what to compare with.
+        chunks: what to compare with, of unit length too.
         only: int64, in rising order: restricts the answers to these ids.
     """
-    best = [_Best(k, queries.shape[1]) for _ in queries]
+    best = [_Best(k, query) for query in queries]
     for chunk in chunks:
         ids, vectors = chunk.ids, chunk.vectors
         if only is not None:
@@ -160,18 +182,19 @@ def nearest(
         if len(ids):
             for one, scores in zip(best, queries @ vectors.T, strict=True):
                 one.offer(scores, ids, vectors)
-    return [one.finalists() for one in best]
+    return [one.nearest() for one in best]
 
 
 class _Best:
     """The best of what one query has been compared with so far."""
 
-    def __init__(self, k: int, dimension: int) -> None:
+    def __init__(self, k: int, query: Vectors) -> None:
         self._k = k
+        self._query = query
         self._floor = -np.inf
         self._scores = np.empty(0, np.float32)
         self._ids = np.empty(0, np.int64)
-        self._vectors = np.empty((0, dimension), np.float32)
+        self._vectors = np.empty((0, len(query)), np.float32)
 
     def offer(self, scores: Vectors, ids: Ids, vectors: Vectors) -> None:
         if len(scores) > self._k and self._floor == -np.inf:
@@ -189,8 +212,8 @@ class _Best:
             self._scores, self._ids = self._scores[keep], self._ids[keep]
             self._vectors = self._vectors[keep]
 
-    def finalists(self) -> Nearest:
-        return Nearest(self._ids, self._vectors)
+    def nearest(self) -> Nearest:
+        return Nearest.of(self._query, self._ids, self._vectors, self._k)
 
 
 class Resident:
@@ -202,23 +225,26 @@ class Resident:
     def __init__(self) -> None:
         self._chunks: dict[int, Chunk] = {}
         self._generation = -1
+        self._mean = np.empty(0, np.float32)
 
-    def chunks(self, snapshot: Snapshot) -> list[Chunk]:
-        """Give the chunks of a snapshot; only those that changed since the last time are read.
+    def chunks(self, snapshot: Snapshot, mean: Vectors) -> list[Chunk]:
+        """Give the chunks of a snapshot, without a mean; only what has changed is read again.
 
         Raises:
             DamagedRowError: as for :func:`stream`.
         """
         generation = snapshot.header().generation
         if generation < self._generation:  # an older state than the one at hand
-            return list(stream(snapshot))
+            return list(stream(snapshot, mean))
+        if not np.array_equal(mean, self._mean):
+            self._chunks, self._generation, self._mean = {}, -1, mean
         if generation > self._generation:
             dimension = snapshot.header().dimension
             changed = {n // CHUNK_BLOCKS for n in snapshot.changed_blocks(self._generation)}
             chunks = dict(self._chunks)
             for number in sorted(changed):
                 blocks = snapshot.blocks(first=number * CHUNK_BLOCKS, count=CHUNK_BLOCKS)
-                chunks[number] = _chunk(blocks, dimension)
+                chunks[number] = _chunk(blocks, dimension, mean)
             total = 0
             for chunk in chunks.values():
                 total ^= chunk.block_sum

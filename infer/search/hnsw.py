@@ -26,6 +26,7 @@ from ..machine import available_cores
 from ..progress import Progress
 from . import exact as search
 from .exact import SCORE_SLACK, Chunk, Nearest, Stored
+from .scores import centred
 
 # Of unit vectors the inner product is the cosine. hnswlib's own "cosine" would normalise them once
 # more, and then the graph's scores would differ from the exact search's in the last digits.
@@ -38,7 +39,7 @@ TARGET_RECALL = 0.99  # of the exact ten nearest; below it, queries are answered
 RECALL_AT = 10
 RECALL_SAMPLE = 200  # stored vectors whose neighbours are compared with the exact ones
 PERTURBATION = 0.1  # length of the noise added to half of them: queries are rarely stored vectors
-DEAD_SHARE = 4  # the graph is built anew when more than one of so many of its elements is deleted
+MAX_DEAD_FRACTION = 1 / 4  # deleted elements; with more, the graph is built anew
 
 _WIDEST = 16  # a query whose k-th score is shared is asked again for at most some 4 · 16 · k
 NONE: Ids = np.empty(0, dtype=np.int64)
@@ -79,7 +80,7 @@ class Graph:
 
     def __init__(self, index: Any, ef_search: int = EF_SEARCH[0], recall: float = 0.0) -> None:
         self._index = index
-        self._tell(ef_search, recall)
+        self._use(ef_search, recall)
 
     @classmethod
     def build(cls, stored: Stored, progress: Progress | None = None) -> Graph:
@@ -121,7 +122,7 @@ class Graph:
     # --- asking ----------------------------------------------------------------------------------
 
     def nearest(self, queries: Vectors, k: int, gone: Ids = NONE) -> list[Nearest | None]:
-        """Find about the k nearest of each query, nearest first, or more of them.
+        """Find about the k nearest of each query.
 
         The answer to a query is None where the graph cannot tell: where it has fewer than k
         elements, or where the k-th score is shared by more photos than it looked at.
@@ -156,7 +157,7 @@ class Graph:
                 )
                 if settled[row]:
                     found = ids[row][keep[row]]
-                    answers[query] = Nearest(found, self._vectors(found))
+                    answers[query] = Nearest.of(queries[query], found, self._vectors(found), k)
             open_ = open_[~settled]
             if wanted > _WIDEST * k + len(gone):
                 break
@@ -184,8 +185,11 @@ class Graph:
         empty = np.empty((0, self._index.dim), np.float32)
         return np.array(held, dtype=np.int64), np.stack(vectors) if vectors else empty
 
-    def changes(self, snapshot: Snapshot, since: int) -> Changes:
-        """Compare with the blocks of a catalogue that changed after a generation."""
+    def changes(self, snapshot: Snapshot, since: int, mean: Vectors) -> Changes:
+        """Compare with the blocks of a catalogue that changed after a generation.
+
+        The mean is the one that was taken from the vectors in the graph.
+        """
         gone: list[Ids] = [np.empty(0, np.int64)]
         ids: list[Ids] = [np.empty(0, np.int64)]
         vectors = [np.empty((0, snapshot.header().dimension), np.float32)]
@@ -194,11 +198,12 @@ class Graph:
             held, old = self.holding(slots + block.first)
             here = held - block.first
             same = np.zeros(len(slots), dtype=bool)
-            same[here] = block.live[here] & (block.vectors[here] == old).all(axis=1)
+            now = centred(block.vectors, mean)
+            same[here] = block.live[here] & (now[here] == old).all(axis=1)
             fresh = np.flatnonzero(block.live & ~same)
             gone.append(held[~same[here]])
             ids.append(fresh + block.first)
-            vectors.append(block.vectors[fresh])
+            vectors.append(now[fresh])
         return Changes(np.concatenate(gone), np.concatenate(ids), np.concatenate(vectors))
 
     # --- changing --------------------------------------------------------------------------------
@@ -207,7 +212,7 @@ class Graph:
         """Follow the catalogue and measure again; False where building anew is the better way."""
         live = stored.count
         elements = max(self.count, live)
-        if (elements - live) * DEAD_SHARE > elements:
+        if elements - live > MAX_DEAD_FRACTION * elements:
             return False
         replaced = np.isin(changes.ids, changes.gone)
         for number in np.setdiff1d(changes.gone, changes.ids).tolist():
@@ -258,38 +263,44 @@ class Graph:
         Half of the sample is moved a little, since queries are rarely stored vectors.
         """
         count = stored.count
-        sample = search.sample(stored, RECALL_SAMPLE)
+        _, sample = search.sample(stored, RECALL_SAMPLE)
         if not len(sample):
-            self._tell(EF_SEARCH[0], 1.0)
+            self._use(EF_SEARCH[0], 1.0)
             return
         random = np.random.default_rng(0)
         noise = random.standard_normal(sample.shape).astype(np.float32)
         noise *= PERTURBATION / np.linalg.norm(noise, axis=1, keepdims=True)
         sample[::2] += noise[::2]
+        sample = centred(sample, np.zeros(stored.dimension, np.float32))  # of unit length again
         k = min(RECALL_AT, count)
         # Equal scores are equally right, so what counts is reaching the k-th best one.
         kth = [
-            np.partition(found.vectors @ query, -k)[-k] - SCORE_SLACK
-            for query, found in zip(sample, search.nearest(sample, k, stored.chunks()), strict=True)
+            found.scores[k - 1] - SCORE_SLACK
+            for found in search.nearest(sample, k, stored.chunks())
         ]
         for ef_search in EF_SEARCH:
-            self._tell(ef_search, 0.0)
+            self._use(ef_search, 0.0)
             right = [
-                (np.sort(found.vectors @ query)[-k:] >= floor).mean() if found else 0.0
-                for query, found, floor in zip(sample, self.nearest(sample, k), kth, strict=True)
+                (found.scores[:k] >= floor).mean() if found else 0.0
+                for found, floor in zip(self.nearest(sample, k), kth, strict=True)
             ]
             self.recall = float(np.mean(right))
             if self.recall >= TARGET_RECALL:
                 return
 
-    def _tell(self, ef_search: int, recall: float) -> None:
+    def _use(self, ef_search: int, recall: float) -> None:
         self.ef_search, self.recall = ef_search, recall
         self._index.set_ef(ef_search)
 
     # --- the file --------------------------------------------------------------------------------
 
-    def publish(self, folder: Path, generation: int) -> GraphRecord:
+    def publish(self, folder: Path, generation: int, mean: int) -> GraphRecord:
         """Write the graph to the index folder, so that it is there whole or not at all.
+
+        Args:
+            folder: of the index.
+            generation: of the catalogue whose vectors it holds.
+            mean: checksum of the mean that was taken from them.
 
         Raises:
             OSError: it could not be written.
@@ -306,7 +317,9 @@ class Graph:
             publish(temporary, folder / file)
         finally:
             temporary.unlink(missing_ok=True)
-        return GraphRecord(file, digest, size, generation, self.count, self.ef_search, self.recall)
+        return GraphRecord(
+            file, digest, size, generation, self.count, self.ef_search, self.recall, mean
+        )
 
 
 def file_digest(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The graph follows the catalogue: added to, cleared and compacted, and published again."""
+"""What is derived from the vectors is refreshed: means and rarities first, then the graph."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from pathlib import Path
 from ..catalogue.rows import BLOCK_SLOTS, GraphRecord
 from ..catalogue.writer import Writer
 from ..progress import Progress
+from .calibration import means, renew
 from .exact import Stored
 from .hnsw import TARGET_RECALL, Graph, is_installed
 
-PUBLISH_SHARE = 100  # the file is written again when one vector in so many has changed
+MAX_STALE_FRACTION = 1 / 100  # of the vectors; with more, the file is written again
 
 
-def follow(writer: Writer, folder: Path, progress: Progress | None = None) -> None:
-    """Bring the graph's file up to date, where enough has changed.
+def refresh(writer: Writer, folder: Path, progress: Progress | None = None) -> None:
+    """Bring the means, the rarities and the graph's file up to date, where enough has changed.
 
     Up to that point, whoever loads the graph asks it for the rest and compares what has changed
     with every query exactly. A graph that cannot be built (for want of hnswlib) or written is no
     error: it is a cache, and without it every query is answered exactly.
     """
+    renew(writer)
     header = writer.header()
+    mean = means(writer)
     record = header.graph
+    if record is not None and record.mean != mean.checksum:
+        record = None  # of vectors that another mean was taken from: built anew below
     if record is not None and record.generation == header.generation and _is_there(record, folder):
         return
     if not header.photos:
@@ -30,21 +35,24 @@ def follow(writer: Writer, folder: Path, progress: Progress | None = None) -> No
         return
     if record is not None and _is_there(record, folder):
         dirty = len(writer.changed_blocks(record.generation)) * BLOCK_SLOTS
-        if dirty * PUBLISH_SHARE <= header.photos:
+        if dirty <= MAX_STALE_FRACTION * header.photos:
             return
     if not is_installed():
         return
     graph = Graph.load(folder, record, header.dimension) if record else None
     if graph is not None and record is not None:
-        changes = graph.changes(writer, record.generation)
-        if len(changes) * PUBLISH_SHARE <= header.photos:
+        changes = graph.changes(writer, record.generation, mean.embedding)
+        if len(changes) <= MAX_STALE_FRACTION * header.photos:
             return
-        if not graph.apply(changes, Stored.of(writer), progress) or graph.recall < TARGET_RECALL:
+        if (
+            not graph.apply(changes, Stored.of(writer, mean.embedding), progress)
+            or graph.recall < TARGET_RECALL
+        ):
             graph = None
     if graph is None:
-        graph = Graph.build(Stored.of(writer), progress)
+        graph = Graph.build(Stored.of(writer, mean.embedding), progress)
     try:
-        fresh = graph.publish(folder, header.generation)
+        fresh = graph.publish(folder, header.generation, mean.checksum)
     except OSError:
         return
     writer.set_graph(fresh)

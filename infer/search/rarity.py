@@ -1,8 +1,8 @@
-"""What a cosine is worth: how often two photos taken at random are as similar.
+"""What a score is worth: how rarely two photos taken at random are as similar.
 
-A cosine of 0.8 may be common for one encoder and rare for another. The share of random pairs that
-reach it carries over between encoders and collections. An encoder's metadata hold such a sample of
-the photos that it was made with, under the key ``METADATA_KEY``; an index can hold one of its own.
+A score of 0.4 may be common for one encoder or collection and rare for another. Its rarity is N
+where one random pair in N scores at least that. An index holds the distribution of its own pairs;
+an encoder's metadata hold that of the photos it was made with, under the key ``METADATA_KEY``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCORE_DIGITS = 5  # decimals of a kept score
 
 
 @dataclass(frozen=True)
-class Background:
+class Rarity:
     """How the cosines of random pairs of photos are distributed, in detail at the similar end.
 
     Attributes:
@@ -39,7 +39,7 @@ class Background:
     counts: tuple[int, ...]
 
     @classmethod
-    def of(cls, vectors: NDArray[Any], seed: int = 0) -> Background:
+    def of(cls, vectors: NDArray[Any], seed: int = 0) -> Rarity:
         """Compare all pairs among (at most ``SAMPLE``) photos drawn at random.
 
         Args:
@@ -50,7 +50,7 @@ class Background:
             ValueError: fewer than two vectors.
         """
         if len(vectors) < 2:
-            raise ValueError("a background needs at least two photos")
+            raise ValueError("rarity needs at least two photos")
         random = np.random.default_rng(seed)
         chosen = np.sort(random.permutation(len(vectors))[:SAMPLE])
         sample = np.asarray(vectors[chosen], dtype=np.float32)
@@ -63,23 +63,23 @@ class Background:
         counts = np.searchsorted(-cosines, -scores, "right")
         return cls(len(cosines), tuple(scores.tolist()), tuple(counts.tolist()))
 
-    def share(self, score: float) -> float:
-        """Tell which share of random pairs are at least as similar, in (0, 1].
+    def of_score(self, score: float) -> float:
+        """Tell N where one random pair in N scores at least that; at least 1.
 
-        Never less than one pair of the sample: what is rarer, the sample cannot tell.
+        Never more than the pairs of the sample: what is rarer, the sample cannot tell.
         """
-        return float(np.exp(np.interp(-score, np.negative(self.scores), self._log_shares())))
+        return float(np.exp(-np.interp(-score, np.negative(self.scores), self._log_shares())))
 
-    def score(self, share: float) -> float:
-        """Tell the cosine that only this share of random pairs reach: the inverse of ``share``."""
-        log_share = np.log(max(share, 1 / self.pairs))
+    def score(self, rarity: float) -> float:
+        """Tell the score that only one random pair in so many reaches: the inverse."""
+        log_share = -np.log(min(max(rarity, 1.0), self.pairs))
         return float(np.interp(log_share, self._log_shares(), self.scores))
 
     def _log_shares(self) -> NDArray[np.float64]:
         return np.log(np.divide(self.counts, self.pairs))
 
     @classmethod
-    def of_metadata(cls, metadata: Mapping[str, str]) -> Background | None:
+    def of_metadata(cls, metadata: Mapping[str, str]) -> Rarity | None:
         """Read what an encoder's metadata say; None where they say nothing.
 
         Raises:
@@ -96,7 +96,7 @@ class Background:
         return json.dumps({"pairs": self.pairs, "scores": self.scores, "counts": self.counts})
 
     @classmethod
-    def from_text(cls, text: str) -> Background:
+    def from_text(cls, text: str) -> Rarity:
         """Read what :meth:`to_text` wrote.
 
         Raises:
@@ -117,10 +117,9 @@ class Background:
         return cls(pairs, scores, counts)
 
 
-def odds(share: float) -> str:
-    """Put the share of random pairs in words: ``"1 random pair in 2,400"``."""
-    count = 1 / share
-    if count < 10:
-        return f"1 random pair in {count:.1f}"
-    digits = 10 ** (len(str(int(count))) - 2)  # two digits carry all that a sample can tell
-    return f"1 random pair in {round(count / digits) * digits:,}"
+def in_words(rarity: float) -> str:
+    """Write a rarity as people read it: ``"1 in 2,400"``."""
+    if rarity < 10:
+        return f"1 in {rarity:.1f}"
+    digits = 10 ** (len(str(int(rarity))) - 2)  # two digits carry all that a sample can tell
+    return f"1 in {round(rarity / digits) * digits:,}"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 
-import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..arrays import Vectors
 from ..index.image_index import ImageIndex, IndexedPhoto, Match
 from .listing import Collection
 from .messages import ASKING, as_json, body_of, brief, folder_of, number_of, numbers_of, shown
@@ -19,7 +18,6 @@ from .uploads import Uploads, check_pixels
 
 MOST_ANSWERS = 500
 MOST_EXAMPLES = 50  # photos that one search may be for, and against
-UNLIKE = 0.5  # weight of the photos that the answers are not to be like
 LONGEST_NAME = 200  # letters of an upload's name that are kept
 
 
@@ -62,12 +60,18 @@ class SearchPage:
         if not like and not key:
             raise HTTPException(400, "name a photo that the answers are to be like")
         folder = folder_of(request, self._collection.current())
-        matches = self._index.similar(
-            self._query(like, unlike, key),
-            max(1, number_of(request, "count", 60, MOST_ANSWERS)),
-            within=folder.path if folder else None,
-            omit=[photo.id for photo in (*like, *unlike)],
-        )
+        wanted: list[IndexedPhoto | bytes] = [*like]
+        if key:
+            with self._uploads.open(key) as file:
+                wanted.append(file.read())
+        with self._one_upload if key else nullcontext():
+            matches = self._index.similar(
+                wanted[0],
+                max(1, number_of(request, "count", 60, MOST_ANSWERS)),
+                within=folder.path if folder else None,
+                combine=wanted[1:],
+                exclude=unlike,
+            )
         return as_json(
             {
                 "upload": shown(self._uploads.name(key)) if key else None,
@@ -76,20 +80,6 @@ class SearchPage:
                 "matches": self._described(matches),
             }
         )
-
-    def _query(
-        self, like: list[IndexedPhoto], unlike: list[IndexedPhoto], key: str | None
-    ) -> Vectors:
-        """Combine photos: the mean of those to be like, away from the mean of the others."""
-        _, wanted = self._index.vectors([photo.id for photo in like])
-        _, unwanted = self._index.vectors([photo.id for photo in unlike])
-        if key:
-            with self._one_upload, self._uploads.open(key) as file:
-                wanted = np.concatenate([wanted, self._index.embed([file])])
-        query: Vectors = wanted.mean(axis=0)
-        if len(unwanted):
-            query -= UNLIKE * unwanted.mean(axis=0)
-        return query
 
     def _examples(self, request: Request, name: str) -> list[IndexedPhoto]:
         wanted = numbers_of(request, name, MOST_EXAMPLES)
@@ -100,13 +90,12 @@ class SearchPage:
 
     def _described(self, matches: list[Match]) -> list[dict[str, object]]:
         photos = {photo.id: photo for photo in self._index.photos([m.id for m in matches])}
-        background = self._index.background()
         return [
             {
                 **brief(photos[match.id]),
                 "score": round(match.score, 4),
-                # The share of random pairs that are at least as similar.
-                "share": background.share(match.score) if background else None,
+                "rarity": match.rarity,
+                "band": match.band,
             }
             for match in matches
             if match.id in photos

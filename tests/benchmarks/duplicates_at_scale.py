@@ -24,7 +24,7 @@ from imgsim_edge.infer.catalogue.rows import PhotoRow
 from imgsim_edge.infer.catalogue.writer import Batch
 from imgsim_edge.infer.duplicates.groups import find_groups
 from imgsim_edge.infer.encoder.onnx_encoder import Encoder
-from imgsim_edge.infer.search.hnsw_refresh import follow
+from imgsim_edge.infer.search.hnsw_refresh import refresh
 from PIL import Image
 
 PICTURES = 500  # different ones; the photos are links to their files
@@ -56,7 +56,7 @@ def measure(count: int) -> None:
                 part = rows[first : first + 5000]
                 photos = [PhotoRow(n, place, *rest, 0) for n, *rest in part]
                 writer.commit(Batch(photos, {n: vectors[n] for n, *_ in part}))
-            follow(writer, catalogue.folder)  # builds the graph
+            refresh(writer, catalogue.folder)  # builds the graph
         catalogue.close()
         del rows, vectors, encoder
         with ImageIndex.open(Path(temporary) / "index") as index:

@@ -25,7 +25,7 @@ from imgsim_edge.infer import Encoder, ImageIndex
 from imgsim_edge.infer.catalogue.database import Catalogue
 from imgsim_edge.infer.catalogue.rows import PhotoRow
 from imgsim_edge.infer.catalogue.writer import Batch
-from imgsim_edge.infer.search.hnsw_refresh import follow
+from imgsim_edge.infer.search.hnsw_refresh import refresh
 from PIL import Image
 
 STEPS = ("fill", "build", "ask", "change", "verify")
@@ -79,7 +79,7 @@ def fill(folder: Path, count: int) -> None:
 
 def build(folder: Path, count: int) -> None:
     with measured() as spent, Catalogue(folder).writer() as writer:
-        follow(writer, folder)
+        refresh(writer, folder)
         record = writer.header().graph
     tell("building the graph", spent)
     if record:
@@ -125,7 +125,7 @@ def change(folder: Path, count: int) -> None:
             put(writer, root, ids, made_vectors(count + ROUNDS, CHANGED, 64))
         tell(f"committing {CHANGED:,} new photos", spent)
         with measured() as spent:
-            follow(writer, folder)
+            refresh(writer, folder)
         tell("  and taking the graph along", spent)
     gone = np.random.default_rng(5).permutation(count)[:CHANGED].tolist()
     with catalogue.writer() as writer:
@@ -133,7 +133,7 @@ def change(folder: Path, count: int) -> None:
             writer.commit(Batch(gone=gone))
         tell(f"deleting {CHANGED:,} photos here and there", spent)
         with measured() as spent:
-            follow(writer, folder)
+            refresh(writer, folder)
         tell("  and taking the graph along", spent)
     index = ImageIndex.open(folder)
     queries = made_vectors(count, 20, 64)

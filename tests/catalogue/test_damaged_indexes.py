@@ -22,7 +22,7 @@ from imgsim_edge.infer.catalogue.rows import PhotoRow
 from imgsim_edge.infer.catalogue.writer import Batch
 from imgsim_edge.infer.errors import ImgsimError, IndexDamagedError
 from imgsim_edge.infer.index.repair import DAMAGED_FILE
-from imgsim_edge.infer.search.hnsw_refresh import follow
+from imgsim_edge.infer.search.hnsw_refresh import refresh
 from tiny import DIMENSION
 
 PHOTOS = 600  # three blocks of vectors
@@ -48,7 +48,7 @@ def make(folder: Path, seed: int = 0, dimension: int = DIMENSION, photos: int = 
             rows.append(PhotoRow(n, folders[parent].id, name, n, n, bytes(16), 4, 3, 0))
         writer.commit(Batch(photos=rows, vectors=dict(enumerate(vectors))))
         # A change that the graph's file does not hold, and unused slots.
-        follow(writer, folder)
+        refresh(writer, folder)
         record = writer.header().graph
         assert record is not None
         writer.set_graph(replace(record, ef_search=512))  # so that it misses nothing at all

@@ -15,7 +15,7 @@ from imgsim_edge.infer.catalogue.database import Catalogue
 from imgsim_edge.infer.catalogue.rows import PhotoRow
 from imgsim_edge.infer.catalogue.writer import Batch
 from imgsim_edge.infer.errors import ImgsimError
-from imgsim_edge.infer.search.hnsw_refresh import follow
+from imgsim_edge.infer.search.hnsw_refresh import refresh
 from tiny import DIMENSION
 
 STEPS = 24
@@ -49,7 +49,7 @@ def write(folder: Path, steps: int = STEPS) -> None:
                 batch.vectors[number] = vector
             writer.commit(batch)
             if step % 3 == 2:
-                follow(writer, folder)
+                refresh(writer, folder)
     catalogue.close()
 
 
@@ -194,7 +194,7 @@ def test_equal_scores_are_in_the_order_of_paths_by_graph_and_by_scan(empty: Path
             PhotoRow(n, folder.id, name, 1, 1, bytes(16), 4, 3, 0) for n, name in enumerate(names)
         ]
         writer.commit(Batch(photos=rows, vectors=dict.fromkeys(range(300), vector)))
-        follow(writer, empty)
+        refresh(writer, empty)
     catalogue.close()
     with ImageIndex.open(empty) as index:
         for exact in (False, False, True):

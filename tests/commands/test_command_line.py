@@ -20,11 +20,12 @@ def test_index_then_similar_finds_the_twin(run: Run, collection: Path) -> None:
     assert done.status == 0
     assert done.stdout == "18 photos in the index (18 added)\n"
     assert done.stderr == ""
-    answer = run("similar", collection / "chelsea.jpg", "-k", "3")
+    answer = run("similar", collection / "chelsea.jpg", "-k", "3", "--all")
     header, first, *others = answer.stdout.splitlines()
-    assert header.split() == ["rank", "score", "rarity", "path"]
-    rank, score, rarity, path = first.split()
-    assert rarity.startswith("1/")
+    assert header.split() == ["rank", "score", "band", "rarity", "path"]
+    rank, score, band, *rarity, path = first.split()
+    assert band in ("same", "close")
+    assert rarity[:2] == ["1", "in"]
     assert (rank, path) == ("1", str(collection / "chelsea-crop.jpg"))
     assert 0.5 < float(score) <= 1.0
     assert len(others) == 2

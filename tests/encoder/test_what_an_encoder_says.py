@@ -11,7 +11,7 @@ import pytest
 from conftest import Run, fails
 from imgsim_edge.infer.encoder.onnx_encoder import Encoder
 from imgsim_edge.infer.errors import EncoderError
-from imgsim_edge.infer.search.rarity import METADATA_KEY, Background
+from imgsim_edge.infer.search.rarity import METADATA_KEY, Rarity
 from tiny import DIMENSION, SIDE, tiny_encoder
 
 
@@ -23,15 +23,15 @@ def with_metadata(path: Path, **metadata: str) -> Path:
     return path
 
 
-def background() -> Background:
+def rarity() -> Rarity:
     vectors = np.random.default_rng(0).standard_normal((200, 64))
-    return Background.of(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return Rarity.of(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def test_the_contract_and_the_metadata_are_told(run: Run, tmp_path: Path) -> None:
     names = json.dumps([f"class {number}" for number in range(500)])
     model = with_metadata(
-        tmp_path / "m.onnx", licence="MIT", classes=names, **{METADATA_KEY: background().to_text()}
+        tmp_path / "m.onnx", licence="MIT", classes=names, **{METADATA_KEY: rarity().to_text()}
     )
     lines = run("model", model).stdout.splitlines()
     told = {line.split()[0]: line for line in lines}
@@ -46,9 +46,7 @@ def test_the_contract_and_the_metadata_are_told(run: Run, tmp_path: Path) -> Non
 
 
 def test_json_tells_all(run: Run, tmp_path: Path) -> None:
-    model = with_metadata(
-        tmp_path / "m.onnx", licence="MIT", **{METADATA_KEY: background().to_text()}
-    )
+    model = with_metadata(tmp_path / "m.onnx", licence="MIT", **{METADATA_KEY: rarity().to_text()})
     told = json.loads(run("model", model, "--json").stdout)
     assert told["metadata"] == {"licence": "MIT"}
     assert (told["image_size"], told["dimension"]) == (SIDE, DIMENSION)
@@ -67,14 +65,14 @@ def test_a_digest_that_is_not_the_stated_one_shows(run: Run, tmp_path: Path) -> 
     assert "not 0123, as its metadata say" in run("model", model).stdout
 
 
-def test_an_encoder_gives_its_background(tmp_path: Path) -> None:
-    whole = background()
+def test_an_encoder_gives_its_rarity(tmp_path: Path) -> None:
+    whole = rarity()
     model = with_metadata(tmp_path / "m.onnx", **{METADATA_KEY: whole.to_text()})
-    assert Background.of_metadata(Encoder(model).metadata) == whole
-    assert Background.of_metadata(Encoder(with_metadata(tmp_path / "none.onnx")).metadata) is None
+    assert Rarity.of_metadata(Encoder(model).metadata) == whole
+    assert Rarity.of_metadata(Encoder(with_metadata(tmp_path / "none.onnx")).metadata) is None
     broken = with_metadata(tmp_path / "broken.onnx", **{METADATA_KEY: "{}"})
     with pytest.raises(EncoderError, match="metadata are damaged"):
-        Background.of_metadata(Encoder(broken).metadata)
+        Rarity.of_metadata(Encoder(broken).metadata)
 
 
 def test_what_is_no_encoder_is_refused_in_one_line(run: Run, tmp_path: Path) -> None:

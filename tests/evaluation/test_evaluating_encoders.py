@@ -125,9 +125,9 @@ def test_what_the_graph_loses_is_measured_apart(
         """Answer with what follows the three photos that should have been the first answers."""
         answers = true_nearest(graph, queries, k + 3)
         return [
-            Nearest(np.delete(one.ids, [1, 2, 3]), np.delete(one.vectors, [1, 2, 3], axis=0))
-            for one in answers
-            if one is not None
+            Nearest(*(np.delete(one, [1, 2, 3], axis=0) for one in (a.ids, a.scores, a.vectors)))
+            for a in answers
+            if a is not None
         ]
 
     monkeypatch.setattr(Graph, "nearest", worse)

@@ -27,7 +27,7 @@ from imgsim_edge.export.photos import LabelledPixels
 from imgsim_edge.export.quantise import _Quantiser, to_int8
 from imgsim_edge.export.session import FP16, INT8, Options, Outcome, export_encoder
 from imgsim_edge.infer.encoder.onnx_encoder import Encoder
-from imgsim_edge.infer.search.rarity import Background
+from imgsim_edge.infer.search.rarity import Rarity
 from imgsim_edge.train.backend import import_keras
 from imgsim_edge.train.classifier.checkpoint import load_model
 from imgsim_edge.train.errors import DataError, RunError
@@ -112,7 +112,7 @@ def test_the_metadata_say_where_it_comes_from(exported: Outcome, labelled: Path)
     assert (told["backbone"], told["width"], told["licence"]) == ("mobilenet", "0.25", "CC0-1.0")
     assert told["preprocessing"].startswith("upright sRGB; squash to a square, Lanczos")
     assert str(labelled.parent) not in str(told)
-    assert Background.of_metadata(encoder.metadata) is not None
+    assert Rarity.of_metadata(encoder.metadata) is not None
 
 
 def test_class_names_that_are_no_utf8_are_written_as_far_as_they_can(exported: Outcome) -> None:

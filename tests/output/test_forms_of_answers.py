@@ -50,7 +50,7 @@ def test_several_queries_are_answered_one_after_the_other(ask: Run, collection: 
     ]
     table = ask("similar", *queries, "-k", "1").stdout
     assert all(query in table for query in queries)
-    both = ask("similar", *queries, "-k", "17", "-0").stdout.split("\0")
+    both = ask("similar", *queries, "-k", "17", "--all", "-0").stdout.split("\0")
     assert len(both) - 1 == len(set(both) - {""}) == 18  # each photo once, the queries included
 
 
@@ -72,11 +72,10 @@ def test_combined_queries_are_their_mean_and_not_is_subtracted(
 ) -> None:
     files = [collection / f"{name}.jpg" for name in ("china", "rocket", "flower")]
     with ImageIndex.open(indexed) as index:
-        china, rocket, flower = index.embed(files)
-        omit = {photo.id for f in files[:2] if (photo := index.find(f))}
-        mean = index.similar((china + rocket) / 2, 3, omit=omit)
-        less = index.similar((china + rocket) / 2 - flower, 3, omit=omit)
-    combined = ["similar", *files[:2], "--combine", "-k", "3", "--json"]
+        mean = index.similar(files[0], 3, combine=[files[1]])
+        less = index.similar(files[0], 3, combine=[files[1]], exclude=[files[2]])
+    assert {m.path.stem for m in mean[:2]} == {"china-crop", "rocket-crop"}
+    combined = ["similar", *files[:2], "--combine", "-k", "3", "--all", "--json"]
     assert answers(ask(*combined)) == [match.path.name for match in mean]
     unlike = ask(*combined, "--not", files[2])
     assert answers(unlike) == [match.path.name for match in less]
@@ -108,30 +107,54 @@ def test_answers_can_be_kept_to_a_folder_and_to_a_score(
     above = run("similar", query, "--min-score", floor, "--json", "-k", "50", "--exact")
     assert len(above.stdout.splitlines()) == 4  # the best two of each folder
     none = run("similar", query, "--in", tmp_path / "elsewhere")
-    assert (none.status, none.stdout) == (0, "")
-    assert f"no other photo below {tmp_path / 'elsewhere'}" in none.stderr
+    assert (none.status, none.stdout) == (1, "")
+    assert f"{tmp_path / 'elsewhere'} is not in the index" in none.stderr
     none = run("similar", collection / "rocket.jpg", "--min-score", "0.99")
     assert (none.status, none.stdout) == (0, "")
     assert "no photo is as similar" in none.stderr
 
 
-def test_rarity_is_the_share_of_random_pairs(ask: Run, collection: Path, indexed: Path) -> None:
+def test_rarity_counts_the_random_pairs_that_score_as_much(
+    ask: Run, collection: Path, indexed: Path
+) -> None:
     with ImageIndex.open(indexed) as index:
-        vectors = index.vectors()[1]
-        background = index.background()
-    cosines = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
-    assert background is not None
-    assert background.pairs == len(cosines) == 153
-    lines = ask("similar", collection / "coffee.jpg", "--json", "-k", "17").stdout.splitlines()
-    for told in map(json.loads, lines):
-        share = max((cosines >= told["score"] - 1e-5).mean(), 1 / len(cosines))
-        assert told["share"] == pytest.approx(share, rel=0.1)
-    rare = ask("similar", collection / "coffee.jpg", "--json", "-k", "17", "--min-rarity", "10")
-    expected = [told for told in map(json.loads, lines) if told["share"] <= 0.1001]
-    assert len(rare.stdout.splitlines()) == len(expected) < 17
-    refused = ask("similar", collection / "coffee.jpg", "--min-rarity", "1000")
+        rarity = index.rarity()
+    assert rarity is not None
+    assert rarity.pairs == 18 * 17 // 2
+    every = ("similar", collection / "coffee.jpg", "--json", "-k", "17")
+    told = [json.loads(line) for line in ask(*every, "--all").stdout.splitlines()]
+    for one in told:
+        assert one["rarity"] == pytest.approx(rarity.of_score(one["score"]), rel=0.01)
+    rare = ask(*every, "--min-rarity", "10")
+    expected = [one for one in told if one["rarity"] >= 10]
+    assert 0 < len(rare.stdout.splitlines()) == len(expected) < 17
+    refused = ask(*every, "--min-rarity", "1000")
     assert refused.status == 1
     assert "153 random pairs" in refused.stderr
+
+
+def test_the_list_ends_where_nothing_related_follows(ask: Run, collection: Path) -> None:
+    photo = collection / "coffee.jpg"
+    told = [json.loads(x) for x in ask("similar", photo, "--json", "--all").stdout.splitlines()]
+    bands = [one["band"] for one in told]
+    assert bands == sorted(bands, key=["same", "close", "related", "weak"].index)
+    assert "weak" in bands
+    short = [json.loads(line) for line in ask("similar", photo, "--json").stdout.splitlines()]
+    assert short == [one for one in told if one["band"] != "weak"]
+
+
+def test_exact_copies_take_one_place(run: Run, collection: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for file in collection.iterdir():
+        (photos / file.name).write_bytes(file.read_bytes())
+    for number in range(3):
+        (photos / f"again-{number}.jpg").write_bytes((photos / "coffee-crop.jpg").read_bytes())
+    run("index", photos)
+    one = answers(run("similar", photos / "coffee.jpg", "--json", "--all", "-k", "30"))
+    assert [name for name in one if "coffee-crop" in name or "again" in name] == ["again-0.jpg"]
+    every = answers(run("similar", photos / "coffee.jpg", "--json", "--copies"))
+    assert every[:4] == [*(f"again-{n}.jpg" for n in range(3)), "coffee-crop.jpg"]
 
 
 def test_the_sample_of_random_pairs_follows_the_collection(
@@ -146,8 +169,8 @@ def test_the_sample_of_random_pairs_follows_the_collection(
             (photos / file.name).write_bytes(file.read_bytes())
         run("index", photos)
         with ImageIndex.open(tmp_path / "index") as index:
-            background = index.background()
-        return 0 if background is None else background.pairs
+            rarity = index.rarity()
+        return 0 if rarity is None else rarity.pairs
 
     assert pairs_with(1) == 0
     assert pairs_with(6) == 15

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ...index.results import IndexedPhoto, Match
-from ...search.rarity import Background
+from ...search.bands import Band
 from ..messages import shown, wall_clock
 from .endpoint import Message
 
@@ -91,9 +91,12 @@ class Found(Message):
     """One answer to a search."""
 
     rank: Annotated[int, Field(description="1 for the most similar")]
-    score: Annotated[float, Field(description="cosine similarity, in [−1, 1]")]
-    share: Annotated[
-        float | None, Field(description="of random pairs that are at least as similar")
+    score: Annotated[
+        float, Field(description="cosine similarity without the collection's mean, in [−1, 1]")
+    ]
+    band: Annotated[Band, Field(description="the same in one word")]
+    rarity: Annotated[
+        float | None, Field(description="one random pair of photos in so many is as similar")
     ]
     id: Id
     path: Path
@@ -228,12 +231,13 @@ def photo_answer(photo: IndexedPhoto) -> Photo:
     )
 
 
-def found_answer(match: Match, background: Background | None) -> Found:
+def found_answer(match: Match) -> Found:
     """Describe an answer to a search."""
     return Found(
         rank=match.rank,
         score=match.score,
-        share=background.share(match.score) if background else None,
+        band=match.band,
+        rarity=match.rarity,
         id=match.id,
         path=shown(match.path),
         width=match.width,

@@ -100,5 +100,4 @@ class SearchEndpoints:
             min_score=wishes.min_score,
             omit=omit,
         )
-        background = self._index.background()
-        return Matches(matches=[found_answer(match, background) for match in matches])
+        return Matches(matches=[found_answer(match) for match in matches])

@@ -1,0 +1,246 @@
+"""Queries → ranked matches: candidates by embeddings, put in order by details."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Ids, Vectors
+from ..catalogue.reader import Snapshot
+from ..catalogue.rows import DamagedRowError, PhotoRow
+from ..encoder.details import details_of
+from ..errors import UsageError
+from ..search.bands import band
+from ..search.calibration import rarity
+from ..search.exact import Nearest
+from ..search.planner import Searcher
+from ..search.rarity import Rarity
+from ..search.rerank import candidates_for, final_scores
+from ..search.scores import Means, centred
+from .query import QueryVectors, names_of
+from .results import Match
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What answers are wanted.
+
+    Attributes:
+        k: how many at most, at least 1.
+        exact: compare with every photo, whatever the graph could tell.
+        only: int64, in rising order: the photos that may answer; all where None.
+        min_score: only answers with at least this score.
+        min_rarity: only answers so similar that one random pair in so many is.
+        omit: ids of photos that are no answer.
+        copies: photos with the same bytes are all given, not only the first by path.
+        unrelated: answers that are weak are given, too.
+    """
+
+    k: int
+    exact: bool = False
+    only: Ids | None = None
+    min_score: float | None = None
+    min_rarity: float | None = None
+    omit: frozenset[int] = frozenset()
+    copies: bool = True
+    unrelated: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One query, ready to be compared.
+
+    Attributes:
+        embedding: float32, shape = (dimension,), centred and of unit length.
+        details: float32, shape = (details,), likewise; None where it has none.
+        omit: ids of photos of the index that it is made of.
+    """
+
+    embedding: Vectors
+    details: Vectors | None
+    omit: frozenset[int]
+
+
+def prepared(queries: QueryVectors, mean: Means) -> list[Asked]:
+    """Take the means from queries."""
+    embeddings = centred(queries.vectors, mean.embedding)
+    details = centred(queries.details, mean.details)
+    return [
+        Asked(embedding, own if own.any() else None, frozenset(() if n is None else (n,)))
+        for embedding, own, n in zip(embeddings, details, queries.ids, strict=True)
+    ]
+
+
+def combined(wanted: Sequence[Asked], unlike: Sequence[Asked]) -> Asked:
+    """Make one query of several: their mean, less the mean of those to be unlike.
+
+    Raises:
+        UsageError: nothing is left.
+    """
+    every = [*wanted, *unlike]
+
+    def difference(rows: list[Vectors]) -> Vectors:
+        vector = np.mean(rows[: len(wanted)], axis=0)
+        if unlike:
+            vector = vector - np.mean(rows[len(wanted) :], axis=0)
+        length = float(np.linalg.norm(vector))
+        if length < 1e-3:
+            raise UsageError(
+                "nothing is left of the query: the photos to be like and unlike are equal"
+            )
+        return np.asarray(vector / length, np.float32)
+
+    details = [one.details for one in every if one.details is not None]
+    return Asked(
+        difference([one.embedding for one in every]),
+        difference(details) if len(details) == len(every) else None,
+        frozenset().union(*(one.omit for one in every)),
+    )
+
+
+def answered(
+    asked: Sequence[Asked], wishes: Wishes, snapshot: Snapshot, searcher: Searcher, mean: Means
+) -> list[list[Match]]:
+    """Answer queries, all of one committed state."""
+    if not asked:
+        return []
+    omitted = max(len(wishes.omit | one.omit) for one in asked)
+    found = searcher.nearest(
+        np.stack([one.embedding for one in asked]),
+        candidates_for(wishes.k) + omitted,
+        snapshot,
+        mean,
+        exact=wishes.exact,
+        only=wishes.only,
+    )
+    return [
+        _matches(one, nearest, wishes, snapshot, searcher, mean)
+        for one, nearest in zip(asked, found, strict=True)
+    ]
+
+
+def _matches(
+    one: Asked, found: Nearest, wishes: Wishes, snapshot: Snapshot, searcher: Searcher, mean: Means
+) -> list[Match]:
+    kept = np.isin(found.ids, list(one.omit | wishes.omit), invert=True)
+    ids, scores = found.ids[kept], found.scores[kept]
+    count = candidates_for(wishes.k)
+    if len(ids) > count:  # the same candidates, however many photos were left out
+        kept = scores >= scores[count - 1]
+        ids, scores = ids[kept], scores[kept]
+    detailed = False
+    if one.details is not None and len(ids):
+        codes = searcher.details(ids, snapshot)
+        # Where some have details and some have not, only embeddings compare them all.
+        detailed = bool(codes.any(axis=1).all())
+        if detailed:
+            scores = final_scores(one.details, centred(details_of(codes), mean.details))
+    known = rarity(snapshot, by_embedding=not detailed)
+    floor = _floor(wishes, known)
+    matches: list[Match] = []
+    seen: set[bytes] = set()
+    for score, row, path in _ranked(ids, scores, snapshot):
+        word = band(score, known)
+        if len(matches) == wishes.k or score < floor or (word == "weak" and not wishes.unrelated):
+            break
+        if row.digest in seen and not wishes.copies:
+            continue
+        seen.add(row.digest)
+        rare = known.of_score(score) if known else None
+        rank = len(matches) + 1
+        payload = None if row.payload is None else json.loads(row.payload)
+        matches.append(Match(rank, score, path, row.width, row.height, row.id, rare, word, payload))
+    return matches
+
+
+def _ranked(
+    ids: Ids, scores: NDArray[np.float64], snapshot: Snapshot
+) -> Iterator[tuple[float, PhotoRow, Path]]:
+    """Go through candidates, the best first, equal scores in the order of paths."""
+    order = np.argsort(-scores, kind="stable")
+    pairs = zip(scores[order].tolist(), ids[order].tolist(), strict=True)
+    for score, same in groupby(pairs, key=lambda pair: pair[0]):
+        numbers = [number for _, number in same]
+        rows = list(snapshot.photos(numbers))
+        if len(rows) != len(numbers):
+            raise DamagedRowError("a vector whose photo is missing")
+        for path, row in sorted(
+            ((snapshot.path(row), row) for row in rows), key=lambda pair: pair[0]
+        ):
+            yield score, row, path
+
+
+def ids_below(folder: Path | str, snapshot: Snapshot) -> Ids:
+    """List the photos at or below a path: int64, in rising order.
+
+    Raises:
+        UsageError: the index knows no such folder or photo.
+    """
+    roots = {root.path for root in snapshot.roots().values()}
+    known = False
+    for name in names_of(Path(folder)):
+        ids = snapshot.ids_below(name)
+        if len(ids):
+            return np.sort(ids)
+        known = known or name in roots or bool(snapshot.below(name))
+    if not known:
+        raise UsageError(f"{folder} is not in the index: add it with `imgsim-edge index`")
+    return np.empty(0, np.int64)
+
+
+def photos_where(
+    within: Path | str | None,
+    since: datetime | None,
+    until: datetime | None,
+    camera: str | None,
+    snapshot: Snapshot,
+) -> Ids | None:
+    """List the photos that conditions hold for: int64, in rising order; None where there are none.
+
+    Args:
+        within: below this folder.
+        since: by the camera's own clock, a time zone does not count.
+        until: likewise; that moment itself no longer counts.
+        camera: a part of its name, in capitals or small letters.
+        snapshot: the state.
+
+    Raises:
+        UsageError: the index knows no such folder or photo.
+    """
+    below = None if within is None else ids_below(within, snapshot)
+    where: list[str] = []
+    values: list[int | str] = []
+    for moment, sign in ((since, ">="), (until, "<")):
+        if moment is not None:
+            wall = moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+            where.append(f"taken_ms {sign} ?")
+            values.append(wall // timedelta(milliseconds=1))
+    if camera is not None:
+        where.append("instr(lower(camera), lower(?)) > 0")
+        values.append(camera)
+    if not where:
+        return below
+    found = snapshot.photo_column("id", " AND ".join(where), tuple(values))
+    ids = np.sort(np.array([number for number, _ in found], dtype=np.int64))
+    return ids if below is None else np.intersect1d(ids, below)
+
+
+def _floor(wishes: Wishes, known: Rarity | None) -> float:
+    """Turn the two thresholds into one score."""
+    floor = -np.inf if wishes.min_score is None else wishes.min_score
+    if wishes.min_rarity is None:
+        return floor
+    pairs = known.pairs if known else 0
+    if known is None or wishes.min_rarity > pairs:
+        raise UsageError(
+            f"this index is too small to tell what is so rare: it knows {pairs:,} random pairs, "
+            f"fewer than {wishes.min_rarity:,.0f}"
+        )
+    return max(floor, known.score(wishes.min_rarity))
