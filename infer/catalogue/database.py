@@ -168,10 +168,12 @@ class Catalogue:
             yield connection
         except DamagedRowError as error:
             raise self.damaged(str(error)) from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             broken, connection = connection, None
             if broken is not None:
                 broken.close()
+            if isinstance(error, UnicodeDecodeError):  # SQLite's message quotes what is damaged
+                raise self.damaged("its tables cannot be read") from error
             raise self._meaning(error) from error
         finally:
             if connection is not None:

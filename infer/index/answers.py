@@ -153,6 +153,7 @@ def _matches(
         if row.digest in seen and not wishes.copies:
             continue
         seen.add(row.digest)
+        snapshot.vector(row)  # raises where the vector that was compared is not this photo's
         rare = known.of_score(score) if known else None
         rank = len(matches) + 1
         payload = None if row.payload is None else json.loads(row.payload)
@@ -181,15 +182,15 @@ def ids_below(folder: Path | str, snapshot: Snapshot) -> Ids:
     """List the photos at or below a path: int64, in rising order.
 
     Raises:
-        UsageError: the index knows no such folder or photo.
+        UsageError: the index knows no such folder or photo, and it is no folder below a known one.
     """
-    roots = {root.path for root in snapshot.roots().values()}
     known = False
     for name in names_of(Path(folder)):
         ids = snapshot.ids_below(name)
         if len(ids):
             return np.sort(ids)
-        known = known or name in roots or bool(snapshot.below(name))
+        known = known or bool(snapshot.below(name))
+        known = known or (snapshot.place(name) is not None and name.is_dir())
     if not known:
         raise UsageError(f"{folder} is not in the index: add it with `imgsim-edge index`")
     return np.empty(0, np.int64)

@@ -66,9 +66,11 @@ QUERIES = made_vectors(4, seed=99)
 
 
 def truth(vectors: np.ndarray) -> list[list[str]]:
-    """The five nearest of each query, by comparing with all."""
+    """The five nearest of each query, by comparing with all, without the mean."""
     there = [n for n in range(len(vectors)) if n not in (5, 300)]
-    scores = QUERIES.astype(np.float64) @ vectors[there].astype(np.float64).T
+    mean = vectors.astype(np.float64).mean(axis=0)  # taken before two of them went
+    stored, asked = vectors[there] - mean, QUERIES - mean
+    scores = asked @ (stored / np.linalg.norm(stored, axis=1, keepdims=True)).T
     order = [np.lexsort((there, -row))[:5] for row in scores]
     return [[f"/nowhere/photos/{PATHS[there[n]]}" for n in row] for row in order]
 

@@ -39,7 +39,9 @@ def test_a_second_run_has_nothing_to_do(run: Run, collection: Path) -> None:
 def test_json_is_one_object_a_line(run: Run, collection: Path) -> None:
     report = json.loads(run("index", "--json", collection).stdout)
     assert (report["photos"], report["added"], report["unreadable"]) == (18, 18, [])
-    lines = run("similar", collection / "coffee.jpg", "--json", "-k", "2").stdout.splitlines()
+    lines = run(
+        "similar", collection / "coffee.jpg", "--json", "--all", "-k", "2"
+    ).stdout.splitlines()
     answers = [json.loads(line) for line in lines]
     assert [answer["rank"] for answer in answers] == [1, 2]
     assert answers[0]["path"] == str(collection / "coffee-crop.jpg")
@@ -55,7 +57,7 @@ def test_paths_can_be_pasted_into_a_shell(run: Run, collection: Path, tmp_path: 
     (odd / name).write_bytes((collection / "rocket.jpg").read_bytes())
     run("index", odd)
     query = collection / "rocket-crop.jpg"
-    quoted = run("similar", query).stdout.splitlines()[1].split(maxsplit=3)[3]
+    quoted = run("similar", query).stdout.splitlines()[1].split(maxsplit=4)[4]
     assert shlex.split(quoted) == [str(odd / name)]
     assert run("similar", query, "-0").stdout == f"{odd / name}\0"
     answer = json.loads(run("similar", query, "--json").stdout)

@@ -98,13 +98,14 @@ def test_answers_can_be_kept_to_a_folder_and_to_a_score(
             (tmp_path / "photos" / name / file.name).write_bytes(file.read_bytes())
     run("index", tmp_path / "photos")
     query = collection / "coffee.jpg"
-    within = run("similar", query, "--in", tmp_path / "photos" / "two", "--json", "-k", "50")
+    every = ("--json", "-k", "50", "--all", "--copies")
+    within = run("similar", query, "--in", tmp_path / "photos" / "two", *every)
     paths = [Path(json.loads(line)["path"]) for line in within.stdout.splitlines()]
     assert {path.parent.name for path in paths} == {"two"}
     assert len(paths) == 6
     scores = [json.loads(line)["score"] for line in within.stdout.splitlines()]
     floor = (scores[1] + scores[2]) / 2
-    above = run("similar", query, "--min-score", floor, "--json", "-k", "50", "--exact")
+    above = run("similar", query, "--min-score", floor, *every, "--exact")
     assert len(above.stdout.splitlines()) == 4  # the best two of each folder
     none = run("similar", query, "--in", tmp_path / "elsewhere")
     assert (none.status, none.stdout) == (1, "")
@@ -207,9 +208,9 @@ def test_a_picture_in_the_clipboard_is_a_query(ask: Run, collection: Path, tmp_p
 
 
 def test_csv_has_a_header_and_a_row_for_each_answer(ask: Run, collection: Path) -> None:
-    text = ask("similar", collection / "china.jpg", "--csv", "-k", "3").stdout
+    text = ask("similar", collection / "china.jpg", "--csv", "--all", "-k", "3").stdout
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert list(rows[0]) == ["query", "rank", "path", "score", "share", "width", "height"]
+    assert list(rows[0]) == ["query", "rank", "path", "score", "band", "rarity", "width", "height"]
     assert [row["rank"] for row in rows] == ["1", "2", "3"]
     assert Path(rows[0]["path"]).name == "china-crop.jpg"
 
@@ -234,7 +235,7 @@ def test_a_contact_sheet_writes_letters_of_other_scripts(collection: Path) -> No
 
 def test_a_contact_sheet_shows_the_photos(ask: Run, collection: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "out.png"
-    done = ask("similar", collection / "flower.jpg", "-k", "3", "--sheet", sheet)
+    done = ask("similar", collection / "flower.jpg", "-k", "3", "--all", "--sheet", sheet)
     assert done.status == 0
     assert "flower-crop.jpg" in done.stdout
     assert done.stderr == f"wrote {sheet}\n"
@@ -258,7 +259,7 @@ class _Page(HTMLParser):
 
 def test_a_page_holds_all_that_it_shows(ask: Run, collection: Path, tmp_path: Path) -> None:
     html = tmp_path / "out.html"
-    assert ask("similar", collection / "rocket.jpg", "-k", "3", "--html", html).status == 0
+    assert ask("similar", collection / "rocket.jpg", "-k", "3", "--all", "--html", html).status == 0
     text = html.read_text("utf-8")
     page = _Page()
     page.feed(text)

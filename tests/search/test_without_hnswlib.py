@@ -48,7 +48,7 @@ def test_an_index_is_made_and_says_what_is_missing(without: Path) -> None:
 
 def test_answers_are_the_same(without: Path, indexed: Path, collection: Path) -> None:
     queries = sorted(collection.glob("*.jpg"))[:4]
-    asked = ("similar", "--json", "-k", 5, *queries)
+    asked = ("similar", "--json", "--all", "-k", 5, *queries)
     answers = run_without(without, *asked)
     assert answers.stdout == run_without(indexed, *asked).stdout
     assert len(answers.stdout.splitlines()) == 20
