@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from imgsim_edge import models
 from imgsim_edge.infer import Encoder, ImageIndex, load_photo
+from tiny import SIDE, tiny_encoder
 
 EXAMPLES = Path(__file__).parents[2] / "infer" / "examples"
 ENCODERS = Path(models.__path__[0])
@@ -30,8 +31,8 @@ def pixels(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> list[P
     return files
 
 
-def of(file: Path) -> np.ndarray:
-    return np.frombuffer(file.read_bytes(), np.uint8).reshape(224, 224, 3)
+def of(file: Path, side: int = 224) -> np.ndarray:
+    return np.frombuffer(file.read_bytes(), np.uint8).reshape(side, side, 3)
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +72,38 @@ def test_node_gives_the_vectors_of_python(node: Path, indexed: Path, pixels: lis
     assert np.abs(given - expected).max() < 1e-4
 
 
-def test_node_finds_the_ten_that_an_exact_comparison_finds(
-    node: Path, indexed: Path, pixels: list[Path]
+def hold_against_python(answers: list[dict[str, Any]], folder: Path, pixels: list[Path]) -> None:
+    with ImageIndex.open(folder) as index:
+        side = index.encoder.image_size
+        for answer, file in zip(answers, pixels, strict=True):
+            expected = index.similar(of(file, side), 10, exact=True)
+            assert [a["path"] for a in answer["answers"]] == [str(m.path) for m in expected]
+            scores = [match.score for match in expected]
+            assert [a["score"] for a in answer["answers"]] == pytest.approx(scores, abs=1e-3)
+
+
+def test_node_answers_as_python_does(node: Path, indexed: Path, pixels: list[Path]) -> None:
+    answers = run(["node", node / "similar.js", indexed, ENCODERS / "mobilenet-64.onnx", *pixels])
+    hold_against_python(answers, indexed, pixels)
+
+
+def test_node_orders_by_details_as_python_does(
+    node: Path, collection: Path, tmp_path: Path
 ) -> None:
-    model = ENCODERS / "mobilenet-64.onnx"
-    answers = run(["node", node / "similar.js", indexed, model, *pixels])
-    with ImageIndex.open(indexed) as index:
-        ids, vectors = index.vectors()
-        paths = {photo.id: str(photo.path) for photo in index.photos()}
-    for answer in answers:
-        scores = vectors @ np.array(answer["embedding"], np.float32)
-        best = np.argsort(-scores, kind="stable")[:10]
-        assert [a["path"] for a in answer["answers"]] == [paths[int(ids[n])] for n in best]
-        assert [a["score"] for a in answer["answers"]] == pytest.approx(scores[best], abs=1e-5)
+    model = tmp_path / "tiny.onnx"
+    model.write_bytes(tiny_encoder(details=16))
+    queries = []
+    for name in ("coffee-crop", "astronaut"):
+        queries.append(tmp_path / f"{name}.rgb")
+        photo = load_photo(collection / f"{name}.jpg", SIDE)
+        queries[-1].write_bytes(photo.pixels.tobytes())
+    with ImageIndex.create(tmp_path / "index", model) as index:
+        index.add([collection])
+        [embedding] = index.embed([of(queries[0], SIDE)])
+        by_details, by_embedding = index.similar_many([of(queries[0], SIDE), embedding], 10)
+        assert [m.score for m in by_details] != [m.score for m in by_embedding]
+    answers = run(["node", node / "similar.js", tmp_path / "index", model, *queries])
+    hold_against_python(answers, tmp_path / "index", queries)
 
 
 def test_node_reads_photos_nearly_as_python_does(

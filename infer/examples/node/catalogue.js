@@ -1,4 +1,4 @@
-// Reads the catalogue of an index: photos, paths and vectors, each proven by its checksum.
+// Reads the catalogue of an index: photos, paths, vectors and details, each proven by its checksum.
 // The format is described in infer/catalogue/FORMAT.md.
 
 import { join } from "node:path";
@@ -63,6 +63,41 @@ export class Catalogue {
         yield { id: row.block * BLOCK_SLOTS + slot, vector };
       }
     }
+  }
+
+  /** What is taken from vectors before they are compared; zeros while the collection is small. */
+  means() {
+    return {
+      embedding: this.#note("mean", this.header.dimension),
+      details: this.#note("details mean", this.header.details),
+    };
+  }
+
+  #note(key, length) {
+    const row = this.database.prepare("SELECT value, checksum FROM note WHERE key = ?").get(key);
+    if (!row?.value?.length) return new Float32Array(length);
+    const value = Buffer.from(row.value);
+    if (crc32(value, crc32(`note\0${key}\0`)) !== row.checksum) throw new Error(`note ${key}: damaged`);
+    return floats(value);
+  }
+
+  /** Read the details of photos: an Int8Array for each, of zeros where a photo has none. */
+  details(ids) {
+    const length = this.header.details;
+    const select = this.database.prepare("SELECT generation, data, checksum FROM details WHERE block = ?");
+    const blocks = new Map();
+    return ids.map((id) => {
+      const block = Math.floor(id / BLOCK_SLOTS);
+      if (!blocks.has(block)) {
+        const row = select.get(block);
+        const data = Buffer.from(row?.data ?? []);
+        const start = crc32(`details\0${block}\0${row?.generation}\0`);
+        if (row && crc32(data, start) !== row.checksum) throw new Error(`details ${block}: damaged`);
+        blocks.set(block, data.length ? new Int8Array(Uint8Array.from(data).buffer) : null);
+      }
+      const begin = (id % BLOCK_SLOTS) * length;
+      return blocks.get(block)?.subarray(begin, begin + length) ?? new Int8Array(length);
+    });
   }
 
   /** Look up a photo: its path as bytes (a file system's names need not be UTF-8) and its sides. */
