@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -70,9 +69,7 @@ class SearchEndpoints:
         wishes = asked.wishes
         if (wishes.id is None) == (wishes.path is None):
             raise HTTPException(400, "name one photo, by its id or by its path")
-        photo = self._photo(wishes)
-        _, vectors = self._index.vectors([photo.id])
-        return self._found(vectors[0], wishes, [photo.id])
+        return self._found(self._photo(wishes), wishes)
 
     def like_photo(self, asked: Asked[SearchWishes, bytes]) -> Matches:
         """Find the photos most similar to the one that is sent."""
@@ -91,13 +88,12 @@ class SearchEndpoints:
             return photo_numbered(self._index, wishes.id)
         return photo_at(self._index, wishes.path or "")
 
-    def _found(self, query: Query, wishes: SearchWishes, omit: Sequence[int] = ()) -> Matches:
+    def _found(self, query: Query, wishes: SearchWishes) -> Matches:
         matches = self._index.similar(
             query,
             wishes.k,
             exact=wishes.exact,
             within=wishes.within,
             min_score=wishes.min_score,
-            omit=omit,
         )
         return Matches(matches=[found_answer(match) for match in matches])
