@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from .index.verify import Finding as Finding
     from .index.watch import Watcher as Watcher
     from .labels.exchange import LabelExchange as LabelExchange
+    from .labels.exchange import export_for_training as export_for_training
     from .labels.exchange import export_labels as export_labels
     from .labels.exchange import export_sidecars as export_sidecars
     from .labels.exchange import import_labels as import_labels
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from .labels.suggest import Suggestion as Suggestion
     from .labels.suggest import Suggestions as Suggestions
     from .labels.suggest import suggest as suggest
+    from .labels.suggest import suggest_among_new as suggest_among_new
     from .photos.decode import Photo as Photo
     from .photos.decode import load_photo as load_photo
     from .photos.formats import FORMATS as FORMATS
@@ -113,10 +115,10 @@ _HOMES = {
     "index.verify": ("Finding",),
     "index.watch": ("Watcher",),
     "labels.exchange": (
-        *("LabelExchange", "export_labels", "export_sidecars"),
+        *("LabelExchange", "export_for_training", "export_labels", "export_sidecars"),
         *("import_labels", "import_sidecars"),
     ),
-    "labels.suggest": ("Suggestion", "Suggestions", "suggest"),
+    "labels.suggest": ("Suggestion", "Suggestions", "suggest", "suggest_among_new"),
     "photos.formats": ("FORMATS", "Format"),
     "photos.decode": ("Photo", "load_photo"),
     "photos.scan": ("FoundFile", "scan_files"),

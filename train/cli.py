@@ -14,6 +14,7 @@ from ..infer.errors import UsageError
 from ..infer.machine import available_cores
 from .backend import require_extra
 from .network import BACKBONES, IMAGENET, NO_WEIGHTS
+from .progress import say
 from .run_folder import LINEAR, PLAIN, Settings
 
 _DEFAULT = Settings()
@@ -115,6 +116,20 @@ def train_command(
             show_default="all",
         ),
     ] = None,
+    from_labels: Annotated[
+        bool,
+        typer.Option(
+            "--from-labels",
+            help="Train on the photos that labels were taught by, instead of DATA; "
+            "what they are is written to RUN.labels.csv.",
+        ),
+    ] = False,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            "--index", metavar="DIR", help="The index of --from-labels.", envvar="IMGSIM_EDGE_INDEX"
+        ),
+    ] = None,
     split: Annotated[
         Path | None, typer.Option(help="The split.csv of an earlier run, to use again.")
     ] = None,
@@ -128,7 +143,7 @@ def train_command(
     """Train a classifier on your own labelled photos, for `imgsim-edge export`."""
     require_extra()
     if resume is not None:
-        others = (name for name in context.params if name not in ("resume", "as_json"))
+        others = (name for name in context.params if name not in ("resume", "as_json", "index"))
         if given := _given(context, others):
             raise UsageError(
                 "--resume takes data and settings from the run: give nothing else "
@@ -139,7 +154,9 @@ def train_command(
         outcome = resume_training(resume)
         _tell(outcome, as_json)
         return
-    if not data:
+    if data and from_labels:
+        raise UsageError("--from-labels takes the photos from an index: name no folder beside it")
+    if not data and not from_labels:
         raise UsageError(
             "name the folder of your labelled photos: imgsim-edge train DATA --out RUN"
         )
@@ -162,6 +179,11 @@ def train_command(
         seed=seed,
         threads=threads or available_cores(),
     )
+    if from_labels:
+        if out is None:
+            raise UsageError("name a new folder for the result: --out RUN")
+        data = [_table_of_labels(index, out)]
+    assert data is not None
     if show_augmentations is not None:
         from .report.contact_sheet import draw_augmentations
 
@@ -180,6 +202,21 @@ def train_command(
     from .session import start_training
 
     _tell(start_training(data, out, settings, split), as_json)
+
+
+def _table_of_labels(index: Path | None, out: Path) -> Path:
+    """Write what labels say beside the run, where resuming and exporting find it."""
+    from ..infer import ImageIndex, export_for_training
+
+    table = out.with_name(f"{out.name}.labels.csv")
+    if out.exists():  # a run that is there needs the table that was written for it
+        raise UsageError(f"{out} exists already: choose another --out")
+    with ImageIndex.open(index) as opened:
+        written = export_for_training(opened, table)
+    for problem in written.problems:
+        say(f"left out: {problem.path} {problem.reason}")
+    say(f"labels of {written.count:,} photos: {table}")
+    return table
 
 
 def _resolved(weights: str) -> str:

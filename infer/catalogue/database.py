@@ -125,6 +125,15 @@ class Catalogue:
             yield Snapshot(connection)
 
     @contextmanager
+    def frozen(self) -> Iterator[Catalogue]:
+        """Lend a catalogue that stands still: every snapshot of it is of the same committed state.
+
+        It is for one thread, and nothing can be written through it.
+        """
+        with self.snapshot() as snapshot:
+            yield _Frozen(self.folder, snapshot)
+
+    @contextmanager
     def writer(self) -> Iterator[Writer]:
         """Become the only writer of this index.
 
@@ -196,6 +205,24 @@ class Catalogue:
             if "no such" not in str(error):
                 return UsageError(f"cannot use the index in {self.folder}: {error}")
         return self.damaged(str(error))
+
+
+class _Frozen(Catalogue):
+    """One committed state of a catalogue."""
+
+    def __init__(self, folder: Path, held: Snapshot) -> None:
+        self.folder = folder
+        self._idle = deque()
+        self._held = held
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        yield self._held
+
+    @contextmanager
+    def writer(self) -> Iterator[Writer]:
+        raise RuntimeError("a catalogue that stands still cannot be written")
+        yield
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -21,6 +21,7 @@ from . import (
     say,
     warn_problems,
 )
+from .labels import suggest_fresh
 
 if TYPE_CHECKING:
     from ..index.report import AddReport
@@ -86,12 +87,13 @@ def index_command(
             )
             raise typer.Exit(exit_status(interrupt)) from None
         photos = len(opened)
-    _print_report(report, photos, as_json)
+        suggested = suggest_fresh(opened, report.fresh)
+    _print_report(report, photos, as_json, suggested)
 
 
 def _take_in(vectors: Path, index: Path | None, model: str | None, as_json: bool) -> None:
     """Fill an index with vectors that were made elsewhere."""
-    from .. import ImageIndex
+    from ..index.image_index import ImageIndex
 
     made_by = model or ImageIndex.encoder_of(vectors)
     heed_sigterm()
@@ -151,7 +153,9 @@ def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None
         typer.echo(f"{name:<11} {value}")
 
 
-def _print_report(report: AddReport, photos: int, as_json: bool) -> None:
+def _print_report(
+    report: AddReport, photos: int, as_json: bool, suggested: dict[str, int] | None = None
+) -> None:
     """Print what an `index` run did: the counts as its result, the problems as warnings."""
     counts = {
         "added": report.added,
@@ -171,6 +175,7 @@ def _print_report(report: AddReport, photos: int, as_json: bool) -> None:
         problems = [{"path": str(u.path), "reason": u.reason} for u in report.problems]
         away = [str(folder) for folder in report.away]
         told_apart = {"unreadable": problems, "away": away, "passed_over": dict(report.seen)}
+        told_apart |= {"suggested": suggested or {}}
         typer.echo(json.dumps({"photos": photos, **counts, **told_apart}))
     else:
         told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,7 +81,11 @@ def labels_command(
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--import", metavar="FILE", help="Read labels from such a file or folder."),
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="Read labels from such a file or folder, or from the folder of another index.",
+        ),
     ] = None,
     export_xmp: Annotated[
         bool, typer.Option("--export-xmp", help="Write labels into XMP sidecars beside the photos.")
@@ -173,6 +178,21 @@ def suggest_command(
     )
     sure = "" if found.quality is None else f"; area under the ROC curve {found.quality:.3f}"
     say(f"some {counted(found.expected, 'photo')} in all are thought to show {name}{sure}")
+
+
+def suggest_fresh(index: ImageIndex, fresh: Collection[int]) -> dict[str, int]:
+    """Say on stderr which labels new photos likely show; gives how many photos for each label."""
+    if not fresh or not index.labels():
+        return {}
+    from ..labels.suggest import suggest_among_new
+
+    likely = {found.label: len(found.answers) for found in suggest_among_new(index, set(fresh))}
+    for name, count in likely.items():
+        say(
+            f"{name}: {counted(count, 'new photo')} likely to show it "
+            f"(`imgsim-edge suggest {shlex.quote(name)}`)"
+        )
+    return likely
 
 
 def _report(done: LabelExchange, what: str) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import IndexOption, JsonOption, ModelOption, counted, heed_sigterm, say
+from . import IndexOption, JsonOption, ModelOption, counted, heed_sigterm, one_thread_for_numpy, say
+from .labels import suggest_fresh
 
 if TYPE_CHECKING:
     from ..index.report import AddReport
@@ -21,6 +22,7 @@ def watch_command(
     as_json: JsonOption = False,
 ) -> None:
     """Follow folders and keep the index current with them."""
+    one_thread_for_numpy()
     from ..errors import UsageError
     from ..index.image_index import ImageIndex
 
@@ -43,8 +45,10 @@ def watch_command(
                 "moved": done.moved,
                 "removed": done.removed,
             }
+            suggested = suggest_fresh(opened, done.fresh)
             if as_json:
-                typer.echo(json.dumps({"photos": len(opened), **counts}))
+                record = {"photos": len(opened), **counts, "suggested": suggested}
+                typer.echo(json.dumps(record))
             else:
                 told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
                 typer.echo(f"{told}: {counted(len(opened), 'photo')} in the index")

@@ -10,6 +10,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import combinations, islice
 from pathlib import Path
@@ -190,6 +191,15 @@ class ImageIndex:
                 "that one with --model, or another folder with --index and index again"
             )
         return encoder
+
+    @contextmanager
+    def frozen(self) -> Iterator[ImageIndex]:
+        """Lend an index that stands still: whatever is read through it is of one committed state.
+
+        It is for one thread, for reading, and shares nothing that changes with this one.
+        """
+        with self._catalogue.frozen() as catalogue:
+            yield ImageIndex(catalogue)
 
     # --- changing --------------------------------------------------------------------------------
 

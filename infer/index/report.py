@@ -16,6 +16,7 @@ class AddReport:
 
     Attributes:
         added: new ones.
+        fresh: ids of those that are new or have other bytes, in the order in which they came.
         changed: ones whose file has other bytes than before.
         moved: ones found under another path, their vectors kept.
         removed: ones whose file is gone.
@@ -33,6 +34,7 @@ class AddReport:
     moved: int = 0
     removed: int = 0
     unchanged: int = 0
+    fresh: list[int] = field(default_factory=list)
     described: int = 0
     problems: list[Problem] = field(default_factory=list)
     away: list[Path] = field(default_factory=list)

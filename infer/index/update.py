@@ -427,12 +427,12 @@ class _Intake:
                 batch.vectors[number] = item.vector
                 if item.details is not None:
                     batch.details[number] = item.details
-            if before is None:
-                self._report.added += 1
-            elif before.digest == item.digest:
+            if before is not None and before.digest == item.digest:
                 self._report.unchanged += 1
             else:
-                self._report.changed += 1
+                self._report.added += before is None
+                self._report.changed += before is not None
+                self._report.fresh.append(number)
         row = PhotoRow(number, *place, width or 0, height or 0, item.metadata)
         if source is not None:
             metadata = source.metadata and source.metadata.named(name)

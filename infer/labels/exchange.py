@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..catalogue.database import CATALOGUE_FILE
 from ..errors import Problem, UsageError
 from ..files import whole_file
 from ..index.image_index import ImageIndex, IndexedPhoto
@@ -60,18 +61,8 @@ def export_labels(index: ImageIndex, path: Path) -> LabelExchange:
 
 
 def _write_file(index: ImageIndex, path: Path) -> LabelExchange:
-    kind = _kind(path)
     labelled = confirmed(index)
-    pairs = [(str(photo.path), label) for photo, labels in labelled for label in labels]
-    with (
-        whole_file(path) as part,
-        part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        if kind == "csv":
-            writer = csv.writer(file)
-            writer.writerows([COLUMNS, *pairs])
-        else:
-            file.writelines(json.dumps(dict(zip(COLUMNS, p, strict=True))) + "\n" for p in pairs)
+    _write_table(path, [(str(photo.path), label) for photo, own in labelled for label in own])
     return LabelExchange(len(labelled))
 
 
@@ -93,6 +84,30 @@ def _make_links(index: ImageIndex, folder: Path) -> LabelExchange:
     return LabelExchange(len(labelled))
 
 
+def export_for_training(index: ImageIndex, path: Path) -> LabelExchange:
+    """Write a CSV file of the photos that have one label: what `train` reads.
+
+    A photo with two labels is of no one class, and is a problem that is told of.
+
+    Raises:
+        UsageError: fewer than two labels have such photos that are there, or it cannot be written.
+    """
+    rows, problems = [], []
+    for photo, labels in confirmed(index):
+        if len(labels) > 1:
+            problems.append(Problem(photo.path, f"has several labels: {', '.join(labels)}"))
+        elif not photo.path.is_file():
+            problems.append(Problem(photo.path, "is not there"))
+        else:
+            rows.append((str(photo.path), labels[0]))
+    if len({label for _, label in rows}) < 2:
+        raise UsageError(
+            "training tells labels apart: teach at least two by photos that have no other label"
+        )
+    _write_table(path, rows)
+    return LabelExchange(len(rows), problems)
+
+
 def export_sidecars(index: ImageIndex) -> LabelExchange:
     """Bring the XMP sidecars of all photos up to date with their labels; see ``sidecar.merge``."""
     labels_of = {photo.id: labels for photo, labels in confirmed(index)}
@@ -109,11 +124,18 @@ def export_sidecars(index: ImageIndex) -> LabelExchange:
 
 
 def import_labels(index: ImageIndex, source: Path) -> LabelExchange:
-    """Teach the labels of a ``.csv`` or ``.json`` file, or of a folder with one for each label.
+    """Teach the labels of a file, of a folder with one for each label, or of another index.
+
+    Args:
+        index: that learns them.
+        source: a ``.csv`` or ``.json`` file, a folder of photos or links, or the folder of another
+            index, of which also is taken what was said not to show a label.
 
     Raises:
         UsageError: the source cannot be read, or is none of these.
     """
+    if (source / CATALOGUE_FILE).is_file():
+        return _take_over(index, source)
     pairs = _in_folder(source) if source.is_dir() else _in_file(source)
     problems, found = [], []
     for path, label in pairs:
@@ -123,6 +145,15 @@ def import_labels(index: ImageIndex, source: Path) -> LabelExchange:
         else:
             found.append((photo.digest, label))
     return LabelExchange(_teach(index, found), problems)
+
+
+def _take_over(index: ImageIndex, source: Path) -> LabelExchange:
+    """Take the examples of another index over: they are about contents, whatever encoder it has."""
+    with ImageIndex.open(source) as other:
+        told = {label.name: other.examples(label.name) for label in other.labels()}
+    for name, verdicts in told.items():
+        index.teach(name, *([d for d, v in verdicts.items() if v is way] for way in (True, False)))
+    return LabelExchange(len({digest for verdicts in told.values() for digest in verdicts}))
 
 
 def import_sidecars(index: ImageIndex) -> LabelExchange:
@@ -153,6 +184,19 @@ def _kind(path: Path) -> str:
     if kind not in ("csv", "json"):
         raise UsageError(f"{path} is neither a .csv nor a .json file, nor a folder")
     return kind
+
+
+def _write_table(path: Path, pairs: list[tuple[str, str]]) -> None:
+    kind = _kind(path)
+    with (
+        whole_file(path) as part,
+        part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        if kind == "csv":
+            writer = csv.writer(file)
+            writer.writerows([COLUMNS, *pairs])
+        else:
+            file.writelines(json.dumps(dict(zip(COLUMNS, p, strict=True))) + "\n" for p in pairs)
 
 
 def _in_file(path: Path) -> Iterator[tuple[Path, str]]:

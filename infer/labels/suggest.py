@@ -6,8 +6,8 @@ at a time, and keeps the best; one of embeddings and details puts those in order
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ SAMPLE = 2000  # photos of the collection that stand for what is not shown
 CANDIDATES = 1000  # photos whose details are looked at, at least
 CANDIDATES_PER_ANSWER = 2
 ASK = 10  # photos that are marked as worth asking about
+FEW_ALLOWED = 20_000  # photos, up to which they are read alone and not picked out of all
+LIKELY = 0.5  # probability from which on a new photo is told of
 EXAMPLES = 2000  # that are learnt from, at most; of more, some are drawn at random
 
 
@@ -67,15 +69,21 @@ class Suggestions:
 
 
 def suggest(
-    index: ImageIndex, label: str, k: int = 50, *, within: Path | str | None = None
+    index: ImageIndex,
+    label: str,
+    k: int = 50,
+    *,
+    within: Path | str | None = None,
+    among: Collection[int] | None = None,
 ) -> Suggestions:
-    """Suggest photos for a label. Changes nothing; safe as every reading of an index.
+    """Suggest photos for a label. Changes nothing; sees one committed state of the index.
 
     Args:
         index: where the photos and the examples are.
         label: its name.
         k: how many answers at most.
         within: only photos below this folder are answers.
+        among: only photos with these ids are.
 
     Raises:
         UsageError: there is no such label, k is less than 1, no example of what it shows is in
@@ -83,6 +91,41 @@ def suggest(
     """
     if k < 1:
         raise UsageError(f"the number of answers must be at least 1, not {k}")
+    with index.frozen() as frozen:
+        return _suggest(frozen, label, k, within, among)
+
+
+def suggest_among_new(
+    index: ImageIndex, new: Collection[int], *, least: float = LIKELY
+) -> list[Suggestions]:
+    """Suggest new photos for all labels that have examples; labels without an answer are left out.
+
+    Args:
+        index: where they are.
+        new: their ids, such as ``AddReport.fresh``.
+        least: probability that an answer has at least.
+    """
+    found = []
+    with index.frozen() as frozen:
+        known = [label.name for label in frozen.labels() if label.yes] if new else []
+        for name in known:
+            try:
+                all_of_them = _suggest(frozen, name, len(new), None, new)
+            except UsageError:  # no example of it is in this index, or nothing else is
+                continue
+            likely = [one for one in all_of_them.answers if one.probability >= least]
+            if likely:
+                found.append(replace(all_of_them, answers=likely))
+    return found
+
+
+def _suggest(
+    index: ImageIndex,
+    label: str,
+    k: int,
+    within: Path | str | None,
+    among: Collection[int] | None,
+) -> Suggestions:
     verdicts = index.examples(label)
     examples = index.photos_of(verdicts)
     shown = _once([photo for photo in examples if verdicts[photo.digest]])
@@ -92,16 +135,21 @@ def suggest(
             f"no photo of the index is an example of {label!r}: teach it one that shows it"
         )
     told = np.array(sorted(photo.id for photo in examples), dtype=np.int64)
-    allowed = None
+    allowed = None if among is None else np.array(sorted(among), dtype=np.int64)
     if within is not None:
-        allowed = np.array([photo.id for photo in index.photos(within=within)], dtype=np.int64)
+        below = np.array([photo.id for photo in index.photos(within=within)], dtype=np.int64)
+        allowed = below if allowed is None else np.intersect1d(below, allowed)
 
     sample = np.setdiff1d(index.draw(SAMPLE), told)
     if not len(sample):
         raise UsageError("the index holds nothing but examples: index more photos")
     rough = _Learnt.of(index, shown, not_shown, sample, with_details=False)
     wanted = max(CANDIDATES, CANDIDATES_PER_ANSWER * k)
-    found = rough.best(index.vector_parts(), wanted, told, allowed)
+    if allowed is not None and len(allowed) <= FEW_ALLOWED:
+        parts: Iterable[Chunk] = [Chunk(*index.vectors(allowed.tolist()), 0)]
+    else:
+        parts = index.vector_parts()
+    found = rough.best(parts, wanted, told, allowed)
     finer, scores, candidates = rough, found.scores, found.ids
     details = index.details(candidates.tolist())
     if details.shape[1]:

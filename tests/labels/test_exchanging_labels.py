@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run, fails
-from imgsim_edge.infer import ImageIndex, export_labels
+from imgsim_edge.infer import ImageIndex, UsageError, export_for_training, export_labels
 from imgsim_edge.infer.labels.exchange import confirmed
 from imgsim_edge.infer.labels.sidecar import keywords
 
@@ -97,3 +97,32 @@ def test_errors_are_one_line(library: Path, run: Run, tmp_path: Path) -> None:
     fails(run("labels", "--import", tmp_path / "none.csv"), "cannot read")
     fails(run("labels", "--import", tmp_path / "none.txt"), "neither")
     fails(run("labels", "--export", library), "is not empty")
+
+
+def test_another_index_takes_the_labels_over_with_what_does_not_show_them(
+    library: Path, run: Run, tmp_path: Path
+) -> None:
+    with ImageIndex.create(tmp_path / "other") as other:
+        other.add([library])
+    done = run("labels", "--index", tmp_path / "other", "--import", tmp_path / "index")
+    assert done.status == 0, done.stderr
+    with ImageIndex.open(tmp_path / "index") as one, ImageIndex.open(tmp_path / "other") as other:
+        assert one.labels() == other.labels()
+        assert one.examples("cat") == other.examples("cat")
+
+
+def test_training_gets_a_table_of_photos_with_one_label(library: Path, tmp_path: Path) -> None:
+    from imgsim_edge.train.data.find import find_photos
+
+    with ImageIndex.open(tmp_path / "index") as index:
+        index.teach("animal", yes=[index.find(library / "chelsea.jpg").digest])
+        written = export_for_training(index, tmp_path / "mine.csv")
+        assert [problem.path.name for problem in written.problems] == ["chelsea.jpg"]
+        found = find_photos([tmp_path / "mine.csv"])
+        assert {sample.path.name: sample.label for sample in found.samples} == {
+            "chelsea-crop.jpg": "cat",
+            "coffee.jpg": "cup, to drink",
+        }
+        index.forget_label("cup, to drink")
+        with pytest.raises(UsageError, match="teach at least two"):
+            export_for_training(index, tmp_path / "mine.csv")
