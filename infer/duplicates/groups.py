@@ -25,10 +25,10 @@ from ..errors import PhotoError, Problem, UsageError
 from ..index.image_index import ImageIndex, IndexedPhoto
 from ..machine import available_cores
 from ..progress import Progress
-from .align import BACK, SIDE, TURNS, Thumbnails
+from .align import BACK, SIDE, TURNS, Thumbnails, turned_places
 from .candidates import near_in_index, near_in_luminance
 from .compare import VIEWS, Compared, Comparison, Source, Views, views_of
-from .frames import Box
+from .frames import WHOLE, Box
 from .judge import Verdict, verdict
 from .keep import preferred
 
@@ -48,6 +48,8 @@ class Copy:
         score: share of the detail that both have in common, in [0, 1]; 1 where exact.
         turn: how it has to be turned to lie on the kept one (``""``, ``"mirrored"``, …).
         reason: what it is to the kept one, in words.
+        place: where it lies there once it is turned: x, width, y and height in shares of the kept
+            one's width and height. It may reach beyond.
     """
 
     photo: IndexedPhoto
@@ -56,6 +58,7 @@ class Copy:
     score: float
     turn: str
     reason: str
+    place: Box = WHOLE
 
 
 @dataclass(frozen=True)
@@ -266,8 +269,9 @@ class _Judge:
         known, found = self._known(kept, photo), self._verdict(kept, photo)
         if known is None or found is None:
             return None
-        turn = TURNS[self._turn(known, other < mine)]
-        return Copy(photo, False, found.certain, found.score, turn, found.reason)
+        turn = self._turn(known, other < mine)
+        place = _place(known, other < mine)
+        return Copy(photo, False, found.certain, found.score, TURNS[turn], found.reason, place)
 
     def _known(self, one: IndexedPhoto, other: IndexedPhoto) -> Compared | None:
         pair = _ordered(self._content_of[one.id], self._content_of[other.id])
@@ -283,6 +287,17 @@ class _Judge:
         is_first = self._content_of[kept.id] < self._content_of[copy.id]
         found = verdict(kept, copy, known, is_first, self._turn(known, is_first))
         return found if found and found.score >= self._min_score else None
+
+
+def _place(known: Compared, kept_is_first: bool) -> Box:
+    """Tell where the copy lies in the kept photo."""
+    assert known.residual  # there is a verdict
+    (x, y), (width, height) = known.residual.overlap.offset, known.residual.overlap.scale
+    if kept_is_first:
+        return (x, width, y, height)
+    inside = np.array([(-x / width, 1 / width, -y / height, 1 / height)])
+    x, width, y, height = turned_places(inside, BACK[known.turn])[0].tolist()
+    return (x, width, y, height)
 
 
 # --- what becomes of them -------------------------------------------------------------------------

@@ -37,11 +37,11 @@ class Reviewed:
 
     Attributes:
         candidates: its photos, the one that was proposed to be kept first.
-        is_distinct: they are no duplicates, as someone has said.
+        not_duplicates: they are none, as someone has said.
     """
 
     candidates: tuple[Candidate, ...]
-    is_distinct: bool = False
+    not_duplicates: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Review:
             )
 
     def groups(self, first: int, count: int) -> list[Reviewed]:
-        """Give some of the groups that were found, in the order of the paths of those that stay."""
+        """Give some of the groups that were found: first those with photos to be looked at."""
         with self._lock:
             return self._groups[first : first + count]
 
@@ -125,7 +125,7 @@ class Review:
             self._groups[number] = replace(group, candidates=chosen)
             return self._groups[number]
 
-    def set_distinct(self, search: int, number: int, is_distinct: bool) -> Reviewed:
+    def mark_not_duplicates(self, search: int, number: int, said: bool) -> Reviewed:
         """Remember that the photos of a group are no duplicates, or take that back.
 
         Raises:
@@ -135,8 +135,8 @@ class Review:
         with self._lock:
             group = self._group(search, number)
             digests = {candidate.photo.digest for candidate in group.candidates}
-            self.index.mark_not_duplicates(digests, forget=not is_distinct)
-            self._groups[number] = replace(group, is_distinct=is_distinct)
+            self.index.mark_not_duplicates(digests, forget=not said)
+            self._groups[number] = replace(group, not_duplicates=said)
             return self._groups[number]
 
     def write(self) -> Plan:
@@ -163,7 +163,7 @@ class Review:
         for group in self._groups:
             stay = [c.photo for c in group.candidates if c.stays]
             go = [c for c in group.candidates if not c.stays]
-            if go and not group.is_distinct:
+            if go and not group.not_duplicates:
                 copies = (c.copy or Copy(c.photo, False, True, 1.0, "", "") for c in go)
                 groups.append(Group(stay[0], tuple(copies)))
         return plan_of(groups, include_look=True)  # someone has looked
@@ -188,7 +188,12 @@ class Review:
                     error=None if found else error,
                     passed_over=len(found.passed_over) if found else 0,
                 )
-                self._groups = [_reviewed(group) for group in found.groups] if found else []
+                groups = sorted(found.groups, key=_is_certain) if found else []
+                self._groups = [_reviewed(group) for group in groups]
+
+
+def _is_certain(group: Group) -> bool:
+    return all(copy.certain for copy in group.copies)
 
 
 def _reviewed(group: Group) -> Reviewed:

@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ..duplicates.align import TURNS
+from ..duplicates.frames import WHOLE
 from .listing import Collection
 from .messages import ASKING, as_json, body_of, brief, folder_of, number_of, shown
 from .review import Candidate, Review, Reviewed
@@ -34,7 +36,7 @@ class ReviewPage:
             Route("/api/duplicates", self.start, methods=["POST"], name=ASKING),
             Route("/api/duplicates/groups", self.groups, methods=["GET"]),
             Route(f"{group}/stay", self.choose, methods=["POST"]),
-            Route(f"{group}/distinct", self.set_distinct, methods=["POST"]),
+            Route(f"{group}/not-duplicates", self.mark_not_duplicates, methods=["POST"]),
             Route("/api/plan", self.write, methods=["POST"]),
         ]
 
@@ -63,12 +65,12 @@ class ReviewPage:
         group = await run_in_threadpool(self._review.choose, *_place(request), set(wanted))
         return as_json(_group(group))
 
-    async def set_distinct(self, request: Request) -> Response:
+    async def mark_not_duplicates(self, request: Request) -> Response:
         """Remember that the photos of a group are no duplicates (true), or take it back (false)."""
         wanted = await _json_of(request)
         if not isinstance(wanted, bool):
             raise HTTPException(400, "true or false is needed")
-        group = await run_in_threadpool(self._review.set_distinct, *_place(request), wanted)
+        group = await run_in_threadpool(self._review.mark_not_duplicates, *_place(request), wanted)
         return as_json(_group(group))
 
     def write(self, request: Request) -> Response:
@@ -82,12 +84,13 @@ class ReviewPage:
 def _group(group: Reviewed) -> dict[str, object]:
     return {
         "photos": [_candidate(candidate) for candidate in group.candidates],
-        "distinct": group.is_distinct,
+        "not_duplicates": group.not_duplicates,
     }
 
 
 def _candidate(candidate: Candidate) -> dict[str, object]:
     photo, copy = candidate.photo, candidate.copy
+    turn = TURNS.index(copy.turn) if copy else 0
     return {
         **brief(photo),
         "folder": shown(photo.path.parent),
@@ -98,6 +101,9 @@ def _candidate(candidate: Candidate) -> dict[str, object]:
         "reason": copy.reason if copy else None,
         "score": round(copy.score, 3) if copy else None,
         "turn": copy.turn if copy else None,
+        "mirrored": turn >= 4,
+        "quarter_turns": turn % 4,
+        "place": copy.place if copy else WHOLE,
     }
 
 

@@ -405,7 +405,7 @@ def test_duplicates_are_looked_through_and_planned(page: Any, plan: Path) -> Non
     assert page.evaluate("document.activeElement.className") == "keep"
     card.get_by_text("Not duplicates").first.click()
     page.get_by_text("They are duplicates after all").click()
-    page.wait_for_function("() => !document.querySelector('.distinct')")
+    page.wait_for_function("() => !document.querySelector('.not-duplicates')")
     page.click("#write")
     page.wait_for_selector("#planned code")
     assert len(read_plan(plan).groups) > 0
@@ -483,6 +483,9 @@ def test_every_view_is_for_everybody_and_fits(
     page.click("#find")
     page.wait_for_selector(".group")
     check("duplicates")
+    page.click("#compare")
+    page.wait_for_selector("#review[open]")
+    check("review")
     assert hosts == {urlsplit(address).netloc}
     context.close()
 

@@ -313,7 +313,7 @@ def test_a_read_only_page_shows_and_decides_nothing(indexed: Path, serve: Serve)
     server = serve(indexed, options=("--read-only",))
     assert server.ask("api/state").json()["read_only"] is True
     assert server.ask("api/plan", method="POST").status == 403
-    assert post(server, "api/duplicates/1/0/distinct", True).status == 403
+    assert post(server, "api/duplicates/1/0/not-duplicates", True).status == 403
     assert post(server, "api/paths", [0]).status == 200
 
 
@@ -575,14 +575,16 @@ def test_what_is_decided_becomes_a_plan_and_no_file_is_touched(
 
 
 def test_not_duplicates_is_remembered_and_can_be_taken_back(doubled: Server) -> None:
-    assert post(doubled, "api/duplicates/1/0/distinct", True).json()["distinct"] is True
+    assert post(doubled, "api/duplicates/1/0/not-duplicates", True).json()["not_duplicates"] is True
     assert doubled.ask("api/duplicates").json()["files"] == 2
     doubled.ask("api/duplicates", method="POST")
     (rocket,) = groups_of(searched(doubled))
     assert rocket["photos"][0]["name"] == "rocket.jpg"
-    assert post(doubled, "api/duplicates/2/0/distinct", True).status == 200
+    assert post(doubled, "api/duplicates/2/0/not-duplicates", True).status == 200
     assert doubled.ask("api/plan", method="POST").status == 422  # nothing is left to plan
-    assert post(doubled, "api/duplicates/2/0/distinct", False).json()["distinct"] is False
+    assert (
+        post(doubled, "api/duplicates/2/0/not-duplicates", False).json()["not_duplicates"] is False
+    )
     assert doubled.ask("api/plan", method="POST").json()["files"] == 2
 
 
@@ -592,7 +594,7 @@ def test_a_decision_that_makes_no_sense_is_refused(doubled: Server) -> None:
     assert "again meanwhile" in post(doubled, "api/duplicates/7/0/stay", [1]).json()["error"]
     assert post(doubled, "api/duplicates/1/99/stay", [1]).status == 422
     assert post(doubled, "api/duplicates/1/0/stay", "all").status == 400
-    assert post(doubled, "api/duplicates/1/0/distinct", "yes").status == 400
+    assert post(doubled, "api/duplicates/1/0/not-duplicates", "yes").status == 400
     assert doubled.ask("api/duplicates/1/0/stay", method="POST", body=b"{").status == 400
     assert doubled.ask("api/plan", method="POST", Origin="http://evil.example").status == 403
 

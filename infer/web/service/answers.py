@@ -204,7 +204,7 @@ class GroupOfDuplicates(Message):
 
     keep: Photo
     copies: list[CopyOfPhoto]
-    distinct: Annotated[bool, Field(description="someone has said that they are no duplicates")]
+    not_duplicates: Annotated[bool, Field(description="someone has said that they are none")]
 
 
 class Groups(Message):

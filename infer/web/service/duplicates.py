@@ -21,7 +21,7 @@ from .endpoint import Asked, Endpoint, Message, Nothing, Wishes
 from .photos import photo_numbered
 
 MOST_GROUPS = 1000  # in one answer
-MOST_DISTINCT = 100  # photos in one judgement
+MOST_IN_JUDGEMENT = 100  # photos in one judgement
 
 
 class DuplicateWishes(Wishes):
@@ -40,10 +40,10 @@ class GroupWishes(Wishes):
     count: Annotated[int, Field(description="how many", ge=0, le=MOST_GROUPS)] = 100
 
 
-class DistinctMessage(Message):
+class NotDuplicatesMessage(Message):
     """Photos that are no duplicates of one another."""
 
-    ids: Annotated[list[int], Field(min_length=2, max_length=MOST_DISTINCT)]
+    ids: Annotated[list[int], Field(min_length=2, max_length=MOST_IN_JUDGEMENT)]
     undo: Annotated[bool, Field(description="take the judgement back")] = False
 
 
@@ -63,9 +63,9 @@ class DuplicateEndpoints:
             Endpoint(
                 "POST",
                 "/not-duplicates",
-                self.set_distinct,
+                self.mark_not_duplicates,
                 Done,
-                takes=DistinctMessage,
+                takes=NotDuplicatesMessage,
                 changes=True,
             ),
         ]
@@ -85,7 +85,7 @@ class DuplicateEndpoints:
         found = self._review.groups(asked.wishes.first, asked.wishes.count)
         return Groups(search=self._review.status().search, groups=[_group(one) for one in found])
 
-    def set_distinct(self, asked: Asked[Nothing, DistinctMessage]) -> Done:
+    def mark_not_duplicates(self, asked: Asked[Nothing, NotDuplicatesMessage]) -> Done:
         """Remember that photos are no duplicates of one another, or take that back."""
         digests = {photo_numbered(self._index, number).digest for number in asked.body.ids}
         self._index.mark_not_duplicates(digests, forget=asked.body.undo)
@@ -109,7 +109,7 @@ def _group(group: Reviewed) -> GroupOfDuplicates:
     return GroupOfDuplicates(
         keep=photo_answer(kept.photo),
         copies=[_copy(one) for one in copies],
-        distinct=group.is_distinct,
+        not_duplicates=group.not_duplicates,
     )
 
 

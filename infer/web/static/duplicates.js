@@ -2,7 +2,8 @@
 //
 // Nothing here changes a photo. What is decided is kept by the server, which writes it as a plan.
 
-import { announce, ask, bytes, complain, count, element, make, thumbnail } from "./page.js";
+import { announce, ask, bytes, complain, count, element, make, tell, thumbnail } from "./page.js";
+import { Review } from "./review.js";
 
 const PART = 30; // groups that are asked for at once
 const PROGRESS = 500; // milliseconds between two looks at how far the search is
@@ -13,8 +14,10 @@ export class Duplicates {
   #shown = 0; // groups that are on the page
   #isAsking = false;
   #timer = 0;
+  #review = new Review((number, what, decision) => this.#settle(number, what, decision));
 
   constructor() {
+    element("compare").addEventListener("click", () => this.#review.open(0, this.#state.groups));
     element("find").addEventListener("click", () => this.#find());
     element("write").addEventListener("click", () => this.#write());
     // A list that grows when its end comes near.
@@ -69,6 +72,7 @@ export class Duplicates {
     element("no-groups").hidden = is_running || groups > 0;
     element("no-groups").textContent = search ? this.#summary() : "Find photos that are there more than once: exact copies, smaller or re-saved versions, crops. No file is touched: you get a plan.";
     element("planning").hidden = is_running || !groups;
+    element("compare").hidden = is_running || !groups;
     element("freed").textContent = `${count(files, "photo", "photos")} may go, ${bytes(size)}`;
     element("write").disabled = !files;
     if (error) complain(error);
@@ -109,18 +113,29 @@ export class Duplicates {
   #card(number, group) {
     const place = `${number + 1} of ${this.#state.groups.toLocaleString()}`;
     const stays = group.photos.filter((photo) => photo.stays).length;
-    const distinct = make("button", {
+    const areNone = group.not_duplicates;
+    const compare = make("button", { type: "button", className: "button quiet small", textContent: "Compare" });
+    compare.dataset.does = "compare";
+    compare.addEventListener("click", () => this.#review.open(number, this.#state.groups));
+    const tellApart = make("button", {
       type: "button",
       className: "button quiet small",
-      textContent: group.distinct ? "They are duplicates after all" : "Not duplicates",
+      textContent: areNone ? "They are duplicates after all" : "Not duplicates",
     });
-    distinct.dataset.does = "distinct";
-    distinct.addEventListener("click", () => this.#decide(number, "distinct", !group.distinct));
-    const title = group.distinct ? "Not duplicates" : `${group.photos.length} copies of one photo`;
+    tellApart.dataset.does = "not-duplicates";
+    tellApart.addEventListener("click", () => this.#decide(number, "not-duplicates", !areNone));
+    const isDoubtful = group.photos.some(({ certain }) => certain === false);
+    const alike = `${group.photos.length} ${isDoubtful ? "photos to be looked at" : "copies of one photo"}`;
+    const title = areNone ? "Not duplicates" : alike;
     const card = make(
       "li",
-      { className: group.distinct ? "group distinct" : "group", "aria-label": `Group ${place}` },
-      make("div", { className: "head" }, make("h2", { textContent: title }, make("small", { textContent: place })), distinct),
+      { className: areNone ? "group not-duplicates" : "group", "aria-label": `Group ${place}` },
+      make(
+        "div",
+        { className: "head" },
+        make("h2", { textContent: title }, make("small", { textContent: place })),
+        make("div", { className: "modes" }, compare, tellApart),
+      ),
       make(
         "div",
         { className: "copies" },
@@ -142,7 +157,7 @@ export class Duplicates {
       "aria-pressed": String(photo.stays),
       "aria-label": `Keep ${photo.name}`,
       title: photo.stays && stays === 1 ? "One photo of a group has to stay" : "",
-      disabled: group.distinct || (photo.stays && stays === 1),
+      disabled: group.not_duplicates || (photo.stays && stays === 1),
     });
     keep.dataset.does = photo.id;
     keep.addEventListener("click", () => {
@@ -153,7 +168,7 @@ export class Duplicates {
     if (photo.reason) likeness = `${photo.certain ? "" : "Look: "}${photo.reason} (${photo.score.toFixed(2)})`;
     return make(
       "figure",
-      { className: photo.stays || group.distinct ? "copy" : "copy goes" },
+      { className: "copy" },
       link,
       make(
         "figcaption",
@@ -169,21 +184,28 @@ export class Duplicates {
 
   async #decide(number, what, decision) {
     const focused = document.activeElement?.dataset.does;
-    element("planned").replaceChildren(); // what was written is no longer what is decided
     try {
-      const group = await ask(`api/duplicates/${this.#state.search}/${number}/${what}`, {
-        method: "POST",
-        body: JSON.stringify(decision),
-      });
+      await this.#settle(number, what, decision);
       complain(null);
-      const card = this.#card(number, group);
-      element("groups").querySelector(`[data-number="${number}"]`).replaceWith(card);
-      card.querySelector(`[data-does="${focused}"]`)?.focus();
-      this.#state = await ask("api/duplicates");
-      this.#tell();
+      this.#shownCard(number)?.querySelector(`[data-does="${focused}"]`)?.focus();
     } catch (error) {
       complain(error.message);
     }
+  }
+
+  /** Tell the server what was decided about a group, and give the group as it is then. */
+  async #settle(number, what, decision) {
+    element("planned").replaceChildren(); // what was written is no longer what is decided
+    const group = await tell(`api/duplicates/${this.#state.search}/${number}/${what}`, decision);
+    this.#shownCard(number)?.replaceWith(this.#card(number, group));
+    this.#state = await ask("api/duplicates");
+    this.#tell();
+    return group;
+  }
+
+  /** The card of a group, unless the list does not reach as far yet. */
+  #shownCard(number) {
+    return element("groups").querySelector(`[data-number="${number}"]`);
   }
 
   async #write() {
