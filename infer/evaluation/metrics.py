@@ -79,6 +79,7 @@ def measure(
     labels: Sequence[str],
     recall_at: Sequence[int] = RECALL_AT,
     first: Callable[[Ids], Ids] | None = None,
+    in_order: bool = False,
     step: Callable[[int], None] | None = None,
 ) -> Retrieval:
     """Rank, for every photo, all the others by cosine, and measure each ranking.
@@ -92,6 +93,8 @@ def measure(
         first: what another search answers, to measure that search: called with a block of queries
             (rows of the vectors), it gives int64, shape = (q, k), rows too, without the query. Any
             photo that it left out ranks no better than the last that it gave.
+        in_order: whether what ``first`` gives ranks in the order in which it gives it, rather than
+            by the vectors' cosines.
         step: called with a number of queries as soon as they are measured.
 
     Raises:
@@ -115,7 +118,9 @@ def measure(
         block = queries[start : start + rows]
         answers = None if first is None else first(block)
         for at, (query, steps) in enumerate(zip(block, _steps(units[block], units), strict=True)):
-            if answers is not None:
+            if answers is not None and in_order:
+                steps[answers[at]] = steps.min() - answers.shape[1] + np.arange(answers.shape[1])
+            elif answers is not None:
                 given = steps[answers[at]]
                 np.maximum(steps, given.max(), out=steps)
                 steps[answers[at]] = given

@@ -39,6 +39,16 @@ def test_the_benchmark_runs(name: str, tmp_path: Path) -> None:
     run_benchmark(tmp_path, name, *TOY[name])
 
 
+def test_every_stage_of_a_search_is_measured(labelled: Path, tmp_path: Path) -> None:
+    told = run_benchmark(tmp_path, "baselines", str(labelled), "--model", "default")
+    assert "| default: minus the mean |" in told
+
+
+def test_second_photos_are_made_and_looked_for(tmp_path: Path) -> None:
+    told = run_benchmark(tmp_path, "second_photos", str(PHOTOS), "--firsts", "1")
+    assert told.splitlines()[0].startswith("6 second photos of 1, among ")
+
+
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs the train extra")
 def test_the_comparison_with_keras_runs(tmp_path: Path) -> None:
     told = run_benchmark(tmp_path, "against_keras", "--photos", "1", "--rounds", "1")

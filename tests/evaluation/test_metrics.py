@@ -188,3 +188,17 @@ def test_a_difference_compares_each_query_with_itself():
     assert (found.low, found.value, found.high) == pytest.approx((0.01, 0.01, 0.01))
     with pytest.raises(ValueError, match="other queries"):
         estimate([better], baseline=[retrieval(base, range(1, 201))])
+
+
+def test_answers_that_come_in_an_order_rank_in_it() -> None:
+    vectors = np.asarray([[1, 0], [1, 0.1], [1, 0.2], [1, 0.3]])
+    labels = ["a", "b", "a", "b"]
+    by_cosine = measure(vectors, labels)
+    assert by_cosine.of("P@1")[0] == 0
+    ahead = {0: [2, 1], 1: [3, 0], 2: [0, 1], 3: [1, 0]}
+
+    def first(rows: np.ndarray) -> np.ndarray:
+        return np.asarray([ahead[int(row)] for row in rows])
+
+    assert (measure(vectors, labels, first=first, in_order=True).of("mAP") == 1).all()
+    assert measure(vectors, labels, first=first).of("P@1")[0] == 0
