@@ -81,6 +81,10 @@ def similar_command(
         str | None,
         typer.Option(metavar="NAME", help="Only photos of a camera whose name contains this."),
     ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only photos that were said to show this label."),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also list what is only weakly related.")
     ] = False,
@@ -125,6 +129,7 @@ def similar_command(
             since=since,
             until=until,
             camera=camera,
+            label=label,
             min_score=min_score,
             min_rarity=min_rarity,
             copies=copies,

@@ -201,6 +201,7 @@ def photos_where(
     since: datetime | None,
     until: datetime | None,
     camera: str | None,
+    label: str | None,
     snapshot: Snapshot,
 ) -> Ids | None:
     """List the photos that conditions hold for: int64, in rising order; None where there are none.
@@ -210,12 +211,16 @@ def photos_where(
         since: by the camera's own clock, a time zone does not count.
         until: likewise; that moment itself no longer counts.
         camera: a part of its name, in capitals or small letters.
+        label: that they were said to show.
         snapshot: the state.
 
     Raises:
-        UsageError: the index knows no such folder or photo.
+        UsageError: the index knows no such folder or photo, or no such label.
     """
     below = None if within is None else ids_below(within, snapshot)
+    if label is not None:
+        labelled = ids_of_label(label, snapshot)
+        below = labelled if below is None else np.intersect1d(below, labelled)
     where: list[str] = []
     values: list[int | str] = []
     for moment, sign in ((since, ">="), (until, "<")):
@@ -231,6 +236,30 @@ def photos_where(
     found = snapshot.photo_column("id", " AND ".join(where), tuple(values))
     ids = np.sort(np.array([number for number, _ in found], dtype=np.int64))
     return ids if below is None else np.intersect1d(ids, below)
+
+
+def ids_of_label(label: str, snapshot: Snapshot) -> Ids:
+    """List the photos that were said to show what a label says: int64, in rising order.
+
+    Raises:
+        UsageError: there is no such label.
+    """
+    number = label_named(label, snapshot)
+    shown = [row.digest for row in snapshot.examples(number) if row.verdict]
+    return np.array(sorted(row.id for row in snapshot.of_digests(shown)), dtype=np.int64)
+
+
+def label_named(name: str, snapshot: Snapshot) -> int:
+    """Find the number of a label.
+
+    Raises:
+        UsageError: there is no such label.
+    """
+    known = snapshot.labels()
+    if name not in known:
+        listed = ", ".join(known) or "none yet"
+        raise UsageError(f"there is no label {name!r} (there are: {listed}): teach it first")
+    return known[name].id
 
 
 def _floor(wishes: Wishes, known: Rarity | None) -> float:

@@ -37,7 +37,7 @@ from ..search.exact import Chunk, Nearest, all_vectors, stream
 from ..search.planner import Searcher
 from ..search.rarity import Rarity
 from ..search.scores import Means
-from .answers import Wishes, answered, combined, ids_below, photos_where, prepared
+from .answers import Wishes, answered, combined, ids_below, label_named, photos_where, prepared
 from .query import names_of, query_vectors
 from .results import IndexedPhoto as IndexedPhoto
 from .results import IndexInfo as IndexInfo
@@ -511,7 +511,7 @@ class ImageIndex:
             IndexBusyError: another process is writing.
         """
         with self._catalogue.writer() as writer:
-            label = _label(writer, name)
+            label = label_named(name, writer)
             known = {row.digest for row in writer.examples(label)}
             gone = known.intersection(digests)
             writer.remove_examples(label, gone)
@@ -526,7 +526,7 @@ class ImageIndex:
         """
         _check_label_name(new)
         with self._catalogue.writer() as writer:
-            label = _label(writer, old)
+            label = label_named(old, writer)
             if new in writer.labels() and new != old:
                 raise UsageError(f"there is a label {new!r} already: choose another name")
             writer.set_label(LabelRow(label, new))
@@ -539,7 +539,7 @@ class ImageIndex:
             IndexBusyError: another process is writing.
         """
         with self._catalogue.writer() as writer:
-            label = _label(writer, name)
+            label = label_named(name, writer)
             count = sum(1 for _ in writer.examples(label))
             writer.remove_label(label)
         return count
@@ -560,7 +560,7 @@ class ImageIndex:
             UsageError: there is no such label.
         """
         with self._catalogue.snapshot() as snapshot:
-            label = _label(snapshot, name)
+            label = label_named(name, snapshot)
             return {row.digest: row.verdict for row in snapshot.examples(label)}
 
     def photos_of(self, digests: Iterable[bytes]) -> list[IndexedPhoto]:
@@ -580,6 +580,7 @@ class ImageIndex:
         since: datetime | None = None,
         until: datetime | None = None,
         camera: str | None = None,
+        label: str | None = None,
         min_score: float | None = None,
         min_rarity: float | None = None,
         omit: Collection[int] = (),
@@ -604,6 +605,7 @@ class ImageIndex:
             since: only photos taken at this time, by the camera's clock, or later.
             until: only photos taken before.
             camera: only photos of a camera whose name contains this.
+            label: only photos that were said to show what this label says.
             min_score: only photos with at least this score.
             min_rarity: only photos so similar that at most one random pair in so many is.
             omit: ids of photos that are no answer.
@@ -630,6 +632,7 @@ class ImageIndex:
             since=since,
             until=until,
             camera=camera,
+            label=label,
             min_score=min_score,
             min_rarity=min_rarity,
             omit=omit,
@@ -654,6 +657,7 @@ class ImageIndex:
         since: datetime | None = None,
         until: datetime | None = None,
         camera: str | None = None,
+        label: str | None = None,
         min_score: float | None = None,
         min_rarity: float | None = None,
         omit: Collection[int] = (),
@@ -673,7 +677,7 @@ class ImageIndex:
                 wanted, unlike = list(islice(asked, len(group))), list(islice(asked, len(exclude)))
                 whole = len(wanted) == 1 and not unlike
                 ready.append(wanted[0] if whole else combined(wanted, unlike))
-            only = photos_where(within, since, until, camera, snapshot)
+            only = photos_where(within, since, until, camera, label, snapshot)
             wishes = Wishes(
                 *(k, exact, only, min_score, min_rarity, frozenset(omit), copies, unrelated)
             )
@@ -745,7 +749,11 @@ class ImageIndex:
         return None
 
     def photos(
-        self, ids: Sequence[int] | None = None, *, within: Path | str | None = None
+        self,
+        ids: Sequence[int] | None = None,
+        *,
+        within: Path | str | None = None,
+        label: str | None = None,
     ) -> Iterator[IndexedPhoto]:
         """Go through photos in the order of their ids, or those with the ids given, in that order.
 
@@ -754,9 +762,11 @@ class ImageIndex:
         Args:
             ids: which photos; all where None.
             within: only photos below this folder.
+            label: only photos that were said to show what this label says.
         """
         with self._catalogue.snapshot() as snapshot:
-            only = None if within is None else {int(n) for n in ids_below(within, snapshot)}
+            found = photos_where(within, None, None, None, label, snapshot)
+            only = None if found is None else set(found.tolist())
             for row in snapshot.photos(ids):
                 if only is None or row.id in only:
                     yield _public(row, snapshot)
@@ -877,14 +887,6 @@ class ImageIndex:
     def __iter__(self) -> Iterator[Path]:
         """Go through the paths of all photos that can be found, as they are now."""
         return iter([photo.path for photo in self.photos()])
-
-
-def _label(snapshot: Snapshot, name: str) -> int:
-    known = snapshot.labels()
-    if name not in known:
-        listed = ", ".join(known) or "none yet"
-        raise UsageError(f"there is no label {name!r} (there are: {listed}): teach it first")
-    return known[name].id
 
 
 def _check_label_name(name: str) -> None:

@@ -51,6 +51,7 @@ class Conditions(TypedDict, total=False):
     since: datetime | None
     until: datetime | None
     camera: str | None
+    label: str | None
     min_score: float | None
     min_rarity: float | None
     omit: Collection[int]

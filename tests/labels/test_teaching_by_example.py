@@ -119,6 +119,15 @@ def test_unlabelled_photos_of_the_class_in_the_sample_do_not_spoil_it() -> None:
     assert np.mean(unseen > np.median(scores[200:])) > 0.97
 
 
+def test_suggestions_see_one_committed_state(index: ImageIndex, labelled: Path) -> None:
+    index.teach("coffee", yes=digests(index, labelled / "coffee")[:5])
+    with index.frozen() as frozen:
+        before = [one.photo.id for one in suggest(frozen, "coffee", 5).answers]
+        index.teach("coffee", yes=digests(index, labelled / "coffee"))
+        assert [one.photo.id for one in suggest(frozen, "coffee", 5).answers] == before
+    assert not {one.photo.id for one in suggest(index, "coffee", 5).answers} & set(before)
+
+
 def test_the_commands_teach_suggest_ask_and_take_back(
     run: Run, labelled: Path, taught: Path, tmp_path: Path
 ) -> None:
@@ -136,6 +145,15 @@ def test_the_commands_teach_suggest_ask_and_take_back(
     assert "20 examples taken back" in run("unteach", "coffee", labelled / "flower").stderr
     assert run("labels", "--rename", "coffee", "cup").stdout == "cup: 2 photos, 0 that are not\n"
     assert run("labels", "--forget", "cup").stdout == ""
+
+
+def test_similar_photos_can_be_kept_to_a_label(run: Run, index: ImageIndex, labelled: Path) -> None:
+    told = sorted((labelled / "coffee").iterdir())[:4]
+    index.teach("cup", yes=[index.find(path).digest for path in told])
+    assert [photo.path for photo in index.photos(label="cup")] == told
+    found = run("similar", labelled / "coffee" / "19.jpg", "--label", "cup", "--json", "--all")
+    assert {json.loads(line)["path"] for line in found.stdout.splitlines()} == set(map(str, told))
+    fails(run("similar", told[0], "--label", "dog"), "no label 'dog'", "cup")
 
 
 def test_errors_are_one_line(run: Run, taught: Path, tmp_path: Path) -> None:
