@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from ..infer.arrays import Pixels
+from ..infer.progress import ProgressBar, say
 from ..train.backend import INSTALL
 from ..train.errors import MissingExtraError
-from ..train.progress import Progress, say
 from .bias_correction import REDUCE_RANGE, give_biases, round_layers
 from .errors import ExportError
 from .judge import Attempt, Judge, as_line
@@ -294,13 +294,12 @@ def _drop_unused(model: Any) -> None:
 
 def _rank(quantiser: _Quantiser, judge: Judge) -> tuple[tuple[str, float], ...]:
     layers = quantiser.layers()
-    progress = Progress("each layer alone", len(layers))
-    costs = []
-    for done, layer in enumerate(layers, start=1):
-        content = quantiser.quantise("MinMax", only=layer, photos=PHOTOS_FOR_RANKING)
-        costs.append((layer, 1 - judge.mean_cosine(content, PHOTOS_FOR_RANKING)))
-        progress.update(done)
-    progress.close()
+    with ProgressBar("each layer alone", len(layers)) as progress:
+        costs = []
+        for done, layer in enumerate(layers, start=1):
+            content = quantiser.quantise("MinMax", only=layer, photos=PHOTOS_FOR_RANKING)
+            costs.append((layer, 1 - judge.mean_cosine(content, PHOTOS_FOR_RANKING)))
+            progress.update(done)
     return tuple(sorted(costs, key=lambda cost: -cost[1]))
 
 

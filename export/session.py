@@ -12,11 +12,11 @@ from typing import Any
 from ..infer.arrays import Pixels, Vectors
 from ..infer.encoder.onnx_encoder import DETAILS_NAME, OUTPUT_NAME, Encoder
 from ..infer.machine import available_cores
+from ..infer.progress import say
 from ..infer.search.rarity import METADATA_KEY, SAMPLE, Rarity
 from ..train.backend import configure
 from ..train.classifier.checkpoint import load_model
 from ..train.data.split import TEST, TRAIN, VALID, read_split
-from ..train.progress import say
 from ..train.run_folder import SPLIT, Run, open_run, write_json, write_whole
 from .convert import convert, cut_classifier, normalise
 from .errors import ExportError

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..infer.errors import ImgsimError, PhotoError
 from ..infer.photos.decode import load_photo
+from ..infer.progress import say
 from .backend import configure
 from .classifier.fit import PlainTrainer, save_classifier
 from .classifier.task import Task, Trainer, predict
@@ -29,7 +30,6 @@ from .network import (
     OUTPUT_LAYER,
     part_of,
 )
-from .progress import say
 from .report.metrics import MeasuredPhotos, Metrics, measure
 from .report.page import write_report
 from .run_folder import (

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ..progress import ProgressBar
+from ..progress import say as say
 
 if TYPE_CHECKING:
     from ..errors import Problem
@@ -59,37 +61,8 @@ def heed_sigterm() -> None:
 @contextmanager
 def progress(what: str, each: str = "") -> Iterator[Progress | None]:
     """Show a progress bar on stderr where that is a terminal; with ``each`` named, its rate too."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(TextColumn):
-        """How many a second."""
-
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:,.1f} {each}/s" if task.speed else "")
-
-    # By the description and without markup, since a folder's name may hold any sign.
-    name = TextColumn("{task.description}", markup=False)
-    rate = (Rate(""),) if each else ()
-    columns = (name, BarColumn(), MofNCompleteColumn(), *rate, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield show
+    with ProgressBar(what, each=each) as bar:
+        yield bar.callback
 
 
 def warn_problems(problems: Sequence[Problem]) -> None:
@@ -117,8 +90,3 @@ def one_thread_for_numpy() -> None:
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun: ``1 photo``, ``2,000 photos``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def say(line: str) -> None:
-    """Write a line to stderr, where everything goes that is no result."""
-    typer.echo(line, err=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from imgsim_edge.train.data.split import Split
-from imgsim_edge.train.progress import Progress
 from imgsim_edge.train.report.charts import Line, line_chart
 from imgsim_edge.train.report.metrics import MeasuredPhotos, measure, share
 from imgsim_edge.train.report.page import write_report
@@ -66,17 +64,6 @@ def test_one_sigmoid_is_the_probability_of_the_second_class() -> None:
     )
     assert found.accuracy.value == 1.0
     assert found.retrieval == ()
-
-
-def test_time_left_is_reckoned_from_what_this_run_has_done(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    terminal, clock = io.StringIO(), iter([100.0, 110.0])
-    terminal.isatty = lambda: True  # type: ignore[method-assign]
-    monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    Progress("head, steps", total=100, done=80).update(85)
-    assert "head, steps: 85/100, 30 s left" in terminal.getvalue()
 
 
 def test_a_report_takes_names_that_are_no_utf8(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...infer.progress import ProgressBar, say
 from ..backend import import_keras
 from ..data.augment import Augmenter
 from ..data.pixels import ordered_map
@@ -33,7 +34,6 @@ from ..network import (
     unfreeze,
     with_details,
 )
-from ..progress import Progress, say
 from ..run_folder import CLASSIFIER, Run, write_whole
 from .checkpoint import HEAD, TUNE, Checkpoints
 from .task import Floats, Task, predict
@@ -199,42 +199,41 @@ class PlainTrainer:
         rate = self._settings.head_rate if phase == HEAD else self._settings.tune_rate
         steps = math.ceil(len(self._task.split.train) / self._settings.batch)
         done = self._checkpoints.state.epoch * steps
-        progress = Progress(f"{phase}, steps", epochs * steps, done)
-        diverged = False
-        valid_labels = self._task.labels[self._task.split.valid]
-        for epoch in range(self._checkpoints.state.epoch, epochs):
-            best = self._checkpoints.state
-            if epoch - best.best_epoch >= self._settings.patience:
-                break
-            began = time.monotonic()
-            model.optimizer.learning_rate = rate * (1 + math.cos(math.pi * epoch / epochs)) / 2
-            seen, train_loss, train_accuracy = 0, 0.0, 0.0
-            for step, (inputs, labels, weights) in enumerate(feed(epoch), start=1):
-                logs = model.train_on_batch(inputs, labels, weights, return_dict=True)
-                seen += len(labels)  # the last batch may be smaller: a mean over photos
-                train_loss += (logs["loss"] - train_loss) * len(labels) / seen
-                train_accuracy += (logs["accuracy"] - train_accuracy) * len(labels) / seen
-                note = f"epoch {epoch + 1}/{epochs}, loss {train_loss:.4f}, "
-                note += f"accuracy {train_accuracy:.3f}"
-                if math.isfinite(best.best_loss):
-                    note += f", best validation loss {best.best_loss:.4f}"
-                progress.update(epoch * steps + step, note)
-            loss, accuracy = _loss_and_accuracy(validate(), valid_labels)
-            diverged = not math.isfinite(loss)
-            if diverged:
-                break
-            row = {
-                "phase": phase,
-                "epoch": epoch + 1,
-                "learning_rate": float(model.optimizer.learning_rate),
-                "loss": float(train_loss),
-                "accuracy": float(train_accuracy),
-                "val_loss": loss,
-                "val_accuracy": accuracy,
-                "seconds": round(time.monotonic() - began, 1),
-            }
-            self._checkpoints.save(model, row)
-        progress.close()
+        with ProgressBar(f"{phase}, steps", epochs * steps, done) as progress:
+            diverged = False
+            valid_labels = self._task.labels[self._task.split.valid]
+            for epoch in range(self._checkpoints.state.epoch, epochs):
+                best = self._checkpoints.state
+                if epoch - best.best_epoch >= self._settings.patience:
+                    break
+                began = time.monotonic()
+                model.optimizer.learning_rate = rate * (1 + math.cos(math.pi * epoch / epochs)) / 2
+                seen, train_loss, train_accuracy = 0, 0.0, 0.0
+                for step, (inputs, labels, weights) in enumerate(feed(epoch), start=1):
+                    logs = model.train_on_batch(inputs, labels, weights, return_dict=True)
+                    seen += len(labels)  # the last batch may be smaller: a mean over photos
+                    train_loss += (logs["loss"] - train_loss) * len(labels) / seen
+                    train_accuracy += (logs["accuracy"] - train_accuracy) * len(labels) / seen
+                    note = f"epoch {epoch + 1}/{epochs}, loss {train_loss:.4f}, "
+                    note += f"accuracy {train_accuracy:.3f}"
+                    if math.isfinite(best.best_loss):
+                        note += f", best validation loss {best.best_loss:.4f}"
+                    progress.update(epoch * steps + step, note=note)
+                loss, accuracy = _loss_and_accuracy(validate(), valid_labels)
+                diverged = not math.isfinite(loss)
+                if diverged:
+                    break
+                row = {
+                    "phase": phase,
+                    "epoch": epoch + 1,
+                    "learning_rate": float(model.optimizer.learning_rate),
+                    "loss": float(train_loss),
+                    "accuracy": float(train_accuracy),
+                    "val_loss": loss,
+                    "val_accuracy": accuracy,
+                    "seconds": round(time.monotonic() - began, 1),
+                }
+                self._checkpoints.save(model, row)
         if diverged and phase == HEAD:
             raise RunError("the loss is not a number any more: lower --head-rate")
         if diverged:
@@ -279,13 +278,12 @@ class PlainTrainer:
         train = self._task.split.train
         rows = np.arange(len(train))
         batches = [rows[at : at + PREDICT_BATCH] for at in range(0, len(rows), PREDICT_BATCH)]
-        progress = Progress(f"features, epoch {epoch + 1}", len(batches))
-        parts = []
-        self._backbone.jit_compile = False
-        for done, pixels in enumerate(self._varied(train, batches, epoch), start=1):
-            parts.append(np.asarray(self._backbone.predict_on_batch(pixels)))
-            progress.update(done)
-        progress.close()
+        with ProgressBar(f"features, epoch {epoch + 1}", len(batches)) as progress:
+            parts = []
+            self._backbone.jit_compile = False
+            for done, pixels in enumerate(self._varied(train, batches, epoch), start=1):
+                parts.append(np.asarray(self._backbone.predict_on_batch(pixels)))
+                progress.update(done)
         return np.concatenate(parts)
 
     def _compile(self, model: Any, rate: float) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...infer.arrays import Pixels
+from ...infer.progress import ProgressBar
 from ..data.pixels import PixelStore
 from ..data.split import Split
 from ..network import PREDICT_BATCH
-from ..progress import Progress
 
 Floats = NDArray[np.float32]
 
@@ -80,12 +80,11 @@ def predict(
     Returns:
         float32, shape = (photos, outputs).
     """
-    progress = Progress(title, len(indices))
-    parts = []
-    model.jit_compile = False  # XLA would compile longer than a small data set takes
-    for at in range(0, len(indices), PREDICT_BATCH):
-        pixels = read(indices[at : at + PREDICT_BATCH])
-        parts.append(np.asarray(model.predict_on_batch(pixels)))
-        progress.update(at + len(pixels))
-    progress.close()
+    with ProgressBar(title, len(indices)) as progress:
+        parts = []
+        model.jit_compile = False  # XLA would compile longer than a small data set takes
+        for at in range(0, len(indices), PREDICT_BATCH):
+            pixels = read(indices[at : at + PREDICT_BATCH])
+            parts.append(np.asarray(model.predict_on_batch(pixels)))
+            progress.update(at + len(pixels))
     return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[1]), np.float32)

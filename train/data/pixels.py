@@ -25,8 +25,8 @@ from PIL import Image
 from ...infer.arrays import Pixels
 from ...infer.errors import PhotoError
 from ...infer.photos.decode import load_photo
+from ...infer.progress import ProgressBar
 from ..errors import RunError
-from ..progress import Progress
 from ..run_folder import read_json, write_json
 from .find import Sample
 
@@ -85,9 +85,8 @@ class PixelStore:
         thumbnails = np.zeros((count, THUMBNAIL, THUMBNAIL, 3), np.uint8)
         target = folder / _CACHE
         keep = needed < shutil.disk_usage(folder).free * MOST_OF_DISK
-        progress = Progress("reading photos", count)
         # Written as a stream and mapped afterwards: a full disk under a map kills the process.
-        with _begin(folder) as file:
+        with ProgressBar("reading photos", count) as progress, _begin(folder) as file:
             for index, photo in enumerate(self._stream(range(count))):
                 if isinstance(photo, str):
                     failures[index] = photo
@@ -98,7 +97,6 @@ class PixelStore:
                     thumbnails[index] = _thumbnail(photo)
                 keep = keep and _wrote(file, photo)
                 progress.update(index + 1)
-        progress.close()
         if keep and self._wrote_names(folder):
             self._kept = np.memmap(target, np.uint8, "r", shape=(count, size, size, 3))
         else:
