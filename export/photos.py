@@ -50,10 +50,10 @@ class RunPhotos:
         try:
             found = find_photos(data or run.data)
         except DataError as error:
-            raise DataError(f"{error} (say where the photos are now with --data)") from error
+            raise DataError(f"{error} (name the folder where the photos are now)") from error
         self._samples = [sample for sample in found.samples if sample.name in self._known]
         if not self._samples:
-            raise DataError("none of the run's photos is there (say where with --data)")
+            raise DataError("none of the run's photos is there (name the folder where they are)")
         self._size, self._threads = size, threads
 
     def count(self, parts: Sequence[str]) -> int:

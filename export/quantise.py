@@ -97,7 +97,7 @@ def to_int8(model: Any, calibration: Pixels, judge: Judge) -> Quantised:
         methods = ("MinMax", "Percentile")
         by_method = {name: one for name in methods if (one := calibrated(name))}
         if not by_method:
-            raise ExportError("int8 cannot be calibrated on these photos: export without --int8")
+            raise ExportError("int8 cannot be calibrated on these photos: export float32")
         method = min(by_method, key=lambda name: by_method[name].loss)
         ranking: tuple[tuple[str, float], ...] = ()
         best = by_method[method]
@@ -112,7 +112,7 @@ def to_int8(model: Any, calibration: Pixels, judge: Judge) -> Quantised:
             least = min(attempts, key=lambda one: one.loss)
             raise ExportError(
                 f"int8 loses {least.loss:.4f} of mAP at best ({least.name}): "
-                "export without --int8, or allow more with --max-loss"
+                "export float32, or allow more loss"
             )
         content = contents[attempts.index(best)]
         return Quantised(
@@ -144,8 +144,7 @@ def to_fp16(model: Any, judge: Judge) -> Quantised:
     say(as_line(attempt))
     if not attempt.accepted:
         raise ExportError(
-            f"float16 loses {attempt.loss:.4f} of mAP: export without --fp16, "
-            "or allow more with --max-loss"
+            f"float16 loses {attempt.loss:.4f} of mAP: export float32, or allow more loss"
         )
     return Quantised(content, (attempt,), attempt)
 

@@ -167,7 +167,7 @@ def _require_own(evidence: Path) -> None:
     if evidence.is_file() and "against_keras" not in evidence.read_text("utf-8", "replace"):
         raise ExportError(
             f"{evidence} is where the evidence would go, and holds something else: "
-            "choose another --out"
+            "choose another file"
         )
 
 

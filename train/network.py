@@ -110,7 +110,7 @@ def build_backbone(name: str, width: float, image_size: int, weights: str) -> An
             raise
         raise WeightsError(
             f"cannot get the ImageNet weights ({_first_line(error)}); "
-            "name a file with --weights FILE, or start from random ones with --weights none"
+            "give a file of weights, or start from random ones (none)"
         ) from error
     if weights not in (IMAGENET, NO_WEIGHTS):
         _load_weights(convolutions, Path(weights), f"{name} of width {width:g}")

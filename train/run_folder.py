@@ -115,15 +115,15 @@ class Settings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for option, value in (
-            ("--width", self.width),
-            ("--head-rate", self.head_rate),
-            ("--tune-rate", self.tune_rate),
+        for name, value in (
+            ("width", self.width),
+            ("head rate", self.head_rate),
+            ("tune rate", self.tune_rate),
         ):
             if not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{option} must be a number above 0, not {value:g}")
+                raise UsageError(f"the {name} must be a number above 0, not {value:g}")
         if not 0 <= self.seed <= LARGEST_SEED:
-            raise UsageError(f"--seed must be from 0 to {LARGEST_SEED}, not {self.seed}")
+            raise UsageError(f"the seed must be from 0 to {LARGEST_SEED}, not {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def create_run(
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(
-                f"{folder} exists already: choose another --out, or go on with "
+                f"{folder} exists already: choose another folder, or go on with "
                 f"{resume_command(folder)}"
             )
         (folder / STATE).mkdir(parents=True)

@@ -86,7 +86,9 @@ def start_training(
         return _start(run, found, known)
     except ImgsimError:
         if not has_checkpoint(run):
-            shutil.rmtree(folder, ignore_errors=True)  # nothing is lost, and --out is free again
+            shutil.rmtree(
+                folder, ignore_errors=True
+            )  # nothing is lost, and the folder is free again
         raise
 
 
@@ -141,7 +143,7 @@ def resume_training(folder: Path) -> Outcome:
     if run.classifier_path.is_file() and not has_checkpoint(run):
         raise RunError(
             f"{folder} is finished: nothing to go on with "
-            "(see report.html; start a new run with another --out)"
+            "(see report.html; start a new run in another folder)"
         )
     classes = run.classes()
     known = read_split(run.folder / SPLIT)

@@ -13,7 +13,9 @@ from urllib.parse import unquote_to_bytes
 
 from ..errors import CleanupError
 
-INSTALL = "install it with `pip install 'imgsim-edge[trash]'`, or use --move-to DIR"
+INSTALL = (
+    "install it with `pip install 'imgsim-edge[trash]'`, or move the files to a folder instead"
+)
 
 
 def require_trash() -> None:
@@ -25,7 +27,7 @@ def require_trash() -> None:
     try:
         import send2trash  # noqa: F401
     except ImportError as error:
-        raise CleanupError(f"--trash needs the library Send2Trash: {INSTALL}") from error
+        raise CleanupError(f"the system's trash needs the library Send2Trash: {INSTALL}") from error
 
 
 def send_to_trash(path: Path) -> None:

@@ -188,7 +188,7 @@ class ImageIndex:
             raise IndexMismatchError(
                 f"the index in {self.folder} was made by another encoder than {name} "
                 f"({self._made_by.model}, digest {self._made_by.encoder_digest[:8]}…): name "
-                "that one with --model, or another folder with --index and index again"
+                "that model, or index again into another folder"
             )
         return encoder
 

@@ -47,7 +47,7 @@ def write_sheet(sections: Sequence[Section], path: Path) -> None:
     count = sum(len(section.shown) for section in sections)
     if count > MOST_PHOTOS:
         raise UsageError(
-            f"{count:,} photos are too many for one sheet (at most {MOST_PHOTOS:,}): use --html"
+            f"{count:,} photos are too many for one sheet (at most {MOST_PHOTOS:,}): make a page"
         )
     sheet = draw_sheet(sections)
     with whole_file(path) as part:

@@ -117,7 +117,7 @@ def test_an_index_made_by_another_encoder(run: Run, collection: Path, tmp_path: 
     tiny.write_bytes(tiny_encoder())
     run("index", collection, "--model", tiny)
     fails(run("similar", collection / "coffee.jpg", "--model", "default"), "another encoder")
-    fails(run("index", collection, "--model", "default"), "another encoder", "--model")
+    fails(run("index", collection, "--model", "default"), "another encoder", "name that model")
     # Without --model, the index's own encoder is used; once its file is gone that is said.
     query = tmp_path / "query.png"
     query.write_bytes((collection / "coffee.jpg").read_bytes())

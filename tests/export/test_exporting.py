@@ -229,7 +229,7 @@ def test_photos_that_have_moved_can_be_pointed_to(
     config = json.loads((trained / "config.json").read_text())
     config["data"] = [str(tmp_path / "unplugged")]
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(DataError, match="say where the photos are now with --data"):
+    with pytest.raises(DataError, match="name the folder where the photos are now"):
         export_encoder(tmp_path / "run", tmp_path / "e.onnx")
     assert (
         export_encoder(tmp_path / "run", tmp_path / "e.onnx", [labelled]).keras["embeddings"].photos

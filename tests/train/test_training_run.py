@@ -220,7 +220,7 @@ def test_fine_tuning_that_diverges_keeps_the_head(
 
 
 def test_a_head_that_diverges_is_an_error(labelled: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="lower --head-rate"):
+    with pytest.raises(RunError, match="lower head rate"):
         start_training([labelled], tmp_path / "run", tiny_settings(augment=False, head_rate=1e30))
 
 
@@ -424,11 +424,11 @@ def test_settings_of_every_type_are_read_as_they_were_written(tmp_path: Path) ->
         (("DATA", "--out", "r"), "--weights imagenet"),
         (("DATA", "--out", "r", "--resume", "r"), "give nothing else (leave out --out, DATA)"),
         (("--resume", "r", "--no-augment", "--seed", "1"), "(leave out --augment, --seed)"),
-        (("DATA", "--width", "nan"), "--width must be a number above 0"),
-        (("DATA", "--head-rate", "nan"), "--head-rate must be a number above 0"),
-        (("DATA", "--tune-rate", "-1"), "--tune-rate must be a number above 0"),
-        (("DATA", "--tune-rate", "0"), "--tune-rate must be a number above 0"),
-        (("DATA", "--seed", "5000000000"), "--seed must be from 0 to 4294967295"),
+        (("DATA", "--width", "nan"), "the width must be a number above 0"),
+        (("DATA", "--head-rate", "nan"), "the head rate must be a number above 0"),
+        (("DATA", "--tune-rate", "-1"), "the tune rate must be a number above 0"),
+        (("DATA", "--tune-rate", "0"), "the tune rate must be a number above 0"),
+        (("DATA", "--seed", "5000000000"), "the seed must be from 0 to 4294967295"),
         (("DATA", "--out", "r", "--weights", "none"), "no such folder or CSV file"),
         (("--resume", "r"), "is no training run"),
     ],

@@ -102,7 +102,7 @@ class Checkpoints:
         except RunError as error:
             if not before.rows:
                 raise RunError(
-                    f"{error}; nothing is learnt yet: start again with an --out that can be "
+                    f"{error}; nothing is learnt yet: start again in a folder that can be "
                     "written and has more room"
                 ) from error
             raise RunError(

@@ -235,9 +235,9 @@ class PlainTrainer:
                 }
                 self._checkpoints.save(model, row)
         if diverged and phase == HEAD:
-            raise RunError("the loss is not a number any more: lower --head-rate")
+            raise RunError("the loss is not a number any more: train with a lower head rate")
         if diverged:
-            say("fine-tuning diverged, the best until then is kept: a lower --tune-rate may help")
+            say("fine-tuning diverged, the best until then is kept: a lower tune rate may help")
         last = self._checkpoints.state
         best_one = f"best at {last.best_epoch}" if last.best_epoch else "none better than before"
         say(
