@@ -12,9 +12,9 @@ import typer
 
 from ..infer.errors import UsageError
 from ..infer.machine import available_cores
+from ..infer.progress import say
 from .backend import require_extra
 from .network import BACKBONES, IMAGENET, NO_WEIGHTS
-from .progress import say
 from .run_folder import LINEAR, PLAIN, Settings
 
 _DEFAULT = Settings()
