@@ -233,5 +233,5 @@ def _through_graph(
         others: Ids = found[~itself].reshape(len(queries), count)
         return others
 
-    retrieval = measure(vectors, labels, recall_at, first, step)
+    retrieval = measure(vectors, labels, recall_at, first, step=step)
     return GraphEvaluation(graph.ef_search, graph.recall, graph.recall >= TARGET_RECALL, retrieval)
