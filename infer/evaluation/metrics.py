@@ -79,8 +79,9 @@ def measure(
     labels: Sequence[str],
     recall_at: Sequence[int] = RECALL_AT,
     first: Callable[[Ids], Ids] | None = None,
-    in_order: bool = False,
     step: Callable[[int], None] | None = None,
+    *,
+    in_order: bool = False,
 ) -> Retrieval:
     """Rank, for every photo, all the others by cosine, and measure each ranking.
 
@@ -93,9 +94,9 @@ def measure(
         first: what another search answers, to measure that search: called with a block of queries
             (rows of the vectors), it gives int64, shape = (q, k), rows too, without the query. Any
             photo that it left out ranks no better than the last that it gave.
+        step: called with a number of queries as soon as they are measured.
         in_order: whether what ``first`` gives ranks in the order in which it gives it, rather than
             by the vectors' cosines.
-        step: called with a number of queries as soon as they are measured.
 
     Raises:
         ValueError: not one label a vector, or a vector with a number that is not finite.
