@@ -14,9 +14,9 @@ mkdir -p "$folder"
 
 if [ ! -d "$root/usr/lib/aarch64-linux-gnu" ]; then
     debootstrap --arch=arm64 --variant=minbase \
-        --include=ca-certificates,g++,python3-dev,python3-venv bookworm "$root"
+        --include=g++,python3-dev,python3-venv bookworm "$root"
 fi
-cp -rL /etc/ssl/certs/. "$root/etc/ssl/certs/"
+cp -L /etc/ssl/certs/ca-certificates.crt "$root/root/ca.crt"
 mounted=()
 leave() { for place in "${mounted[@]}"; do umount -R "$place" || true; done; }
 trap leave EXIT
@@ -40,7 +40,7 @@ mkdir -p "$folder/here" "$root/root/run"
 cp -r "$folder/here/photos" "$here/answers.py" "$folder"/wheel/*.whl "$root/root/run/"
 
 chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/bin:/bin HNSWLIB_NO_NATIVE=1 \
-    PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DEFAULT_TIMEOUT=180 \
+    PIP_CERT=/root/ca.crt PIP_DEFAULT_TIMEOUT=180 \
     bash -euc '
         cd /root/run
         [ -d /opt/imgsim-edge ] || python3 -m venv /opt/imgsim-edge
