@@ -9,7 +9,7 @@ from typing import Any
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>imgsim-edge: HTTP API</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="/static/reference.css"></head>
+<link rel="icon" href="/static/icon.svg"><link rel="stylesheet" href="/static/reference.css"></head>
 <body><main><h1>imgsim-edge {version}: HTTP API</h1>
 <p>{about} The same for programs: <a href="openapi.json">openapi.json</a>.</p>
 {operations}
