@@ -93,11 +93,24 @@ def _main(
     """Find similar photos on small machines: offline, on the CPU."""
 
 
+def _keep_stderr() -> None:
+    """Let this program alone write to stderr: C libraries say there what is wrong with a photo."""
+    try:
+        own = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):  # there is none
+        return
+    sys.stderr = os.fdopen(own, "w", buffering=1, encoding=sys.stderr.encoding)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
 def main() -> None:
     """Run the command line and end the process."""
     debug = "--debug" in sys.argv
     if not debug:
         warnings.simplefilter("ignore")  # Pillow's remarks on odd files are not for the user
+        _keep_stderr()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="surrogateescape")  # paths need not be valid UTF-8

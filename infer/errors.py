@@ -64,6 +64,11 @@ class CleanupError(ImgsimError):
     """A cleanup that cannot be done on this system."""
 
 
+def one_line(said: object) -> str:
+    """Bring the words of a library, which may be several lines, to one."""
+    return " ".join(str(said).split())
+
+
 @dataclass(frozen=True)
 class Problem:
     """A file or folder that was left as it is, or out, while the work went on without it.

@@ -26,6 +26,7 @@ from ..errors import (
     IndexMismatchError,
     IndexMissingError,
     UsageError,
+    one_line,
 )
 from ..files import publish
 from . import rows
@@ -109,7 +110,7 @@ class Catalogue:
                     fresh = new_file(folder / f"{CATALOGUE_FILE}.new", header)
                     publish(fresh, folder / CATALOGUE_FILE)
         except (OSError, sqlite3.Error) as error:
-            raise UsageError(f"cannot make an index in {folder}: {error}") from error
+            raise UsageError(f"cannot make an index in {folder}: {one_line(error)}") from error
         return cls(folder)
 
     @contextmanager
@@ -157,7 +158,8 @@ class Catalogue:
     def damaged(self, what: str) -> IndexDamagedError:
         """Put into words that something is not what was written."""
         return IndexDamagedError(
-            f"the catalogue in {self.folder} is damaged ({what}): run `imgsim-edge repair`"
+            f"the catalogue in {self.folder} is damaged ({one_line(what)}): "
+            "run `imgsim-edge repair`"
         )
 
     @contextmanager
@@ -166,7 +168,9 @@ class Catalogue:
             with writer_lock(self.folder):
                 yield
         except sqlite3.Error as error:
-            raise UsageError(f"cannot write to the index in {self.folder}: {error}") from error
+            raise UsageError(
+                f"cannot write to the index in {self.folder}: {one_line(error)}"
+            ) from error
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -203,7 +207,7 @@ class Catalogue:
                     "make room and run the command again"
                 )
             if "no such" not in str(error):
-                return UsageError(f"cannot use the index in {self.folder}: {error}")
+                return UsageError(f"cannot use the index in {self.folder}: {one_line(error)}")
         return self.damaged(str(error))
 
 

@@ -2,21 +2,24 @@
 
 Before each step both files are read again: the one that stays has to be there as it was planned,
 and so has the one that goes. What is about to be done is on the disk, in a :mod:`.journal`, before
-it is done; taking it back looks at what is really there and does only what that proves.
+it is done; taking it back looks at what is really there and does only what that proves. A plan may
+have been edited by anyone: only files below given folders are touched, each through a
+:class:`.Folder` that no link can be put in the place of.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..encoder.embed import content_digest
 from ..errors import CleanupError, JournalError, Problem
 from ..progress import Progress
+from .folder import Folder, root_of, same_file
 from .journal import Journal, Record, Step, last_journal, read_journal
 from .plan import Plan, PlannedFile
 from .trash import Trashes, require_trash, send_to_trash
@@ -50,6 +53,7 @@ def apply(
     action: str,
     journals: Path,
     *,
+    roots: Iterable[Path],
     target: Path | None = None,
     progress: Progress | None = None,
 ) -> CleanupReport:
@@ -63,6 +67,8 @@ def apply(
             are refused); or ``MOVE`` to ``target``, where they lie as they did below the folder
             that all of them share.
         journals: folder of the journals, made where needed.
+        roots: folders, such as those of an index; files outside them are refused, and so are
+            those that only a symbolic link below them leads to.
         target: a folder, made where needed.
         progress: called with (files done, files to do).
 
@@ -74,25 +80,28 @@ def apply(
         require_trash()
     if action == MOVE:
         _prepare(target)
-    top = _shared_folder(plan)
+    top, roots = _shared_folder(plan), tuple(roots)
+    kept = set(_identities(group.keep.path for group in plan.groups))
     number = 0
-    with Journal.begin(journals, action) as journal:
+    with Journal.begin(journals, action, roots) as journal:
         report = CleanupReport(journal.path)
         for group in plan.groups:
             for file in group.remove:
                 try:
-                    status = _checked(file)
-                    _check_kept(group.keep, file)
-                    place = None
                     if action == HARDLINK and file.digest != group.keep.digest:
                         raise _NotSoError("not the same bytes as the file that stays")
-                    if action == MOVE and target is not None:
-                        place = _free_place(target / file.path.relative_to(top))
-                    mode = stat.S_IMODE(status.st_mode)
-                    step = Step(number, file.path, place, file.digest, status.st_mtime_ns, mode)
-                    journal.will_do(step)
-                    _take(step, action, group.keep.path)
-                    journal.was_done(step)
+                    with _planned(file, roots) as going, _kept(group.keep, roots) as staying:
+                        if going.identity in kept:
+                            raise _NotSoError(f"the same file as {_twin(going, plan)}, which stays")
+                        place = None
+                        if action == MOVE and target is not None:
+                            place = _free_place(target / file.path.relative_to(top))
+                        step = Step(
+                            number, file.path, place, file.digest, going.mtime_ns, going.mode
+                        )
+                        journal.will_do(step)
+                        _take(step, action, going, staying, target)
+                        journal.was_done(step)
                     report.done.append(file.path)
                     report.bytes += file.size
                 except (_NotSoError, OSError) as error:
@@ -130,7 +139,7 @@ def undo(
                 take_back(step)
                 continued.is_over(step)
                 report.done.append(step.path)
-                report.bytes += step.path.stat().st_size
+                report.bytes += step.path.lstat().st_size
             except (_NotSoError, OSError) as error:
                 report.refused.append(Problem(step.path, _reason(error)))
             if progress:
@@ -139,6 +148,33 @@ def undo(
 
 
 # --- before a step -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file in a folder that is held, as it was when it was read."""
+
+    folder: Folder
+    name: str
+    digest: bytes
+    status: os.stat_result
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        return self.status.st_dev, self.status.st_ino
+
+    @property
+    def mtime_ns(self) -> int:
+        return self.status.st_mtime_ns
+
+    @property
+    def mode(self) -> int:
+        return stat.S_IMODE(self.status.st_mode)
+
+    def check(self) -> None:
+        """Make sure that its name still means it: the last thing before it is touched."""
+        if not same_file(self.folder.status(self.name), self.status):
+            raise _NotSoError("another file took its place meanwhile")
 
 
 def _prepare(target: Path | None) -> None:
@@ -160,31 +196,56 @@ def _shared_folder(plan: Plan) -> Path:
         raise CleanupError("the plan names no file to remove") from error
 
 
-def _checked(file: PlannedFile) -> os.stat_result:
-    """Make sure that a file is the planned one."""
-    status = file.path.lstat()
+def _identities(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            continue  # which is said when its turn comes
+        yield status.st_dev, status.st_ino
+
+
+def _twin(going: _File, plan: Plan) -> Path:
+    paths = [group.keep.path for group in plan.groups]
+    return next(path for path in paths if [going.identity] == list(_identities([path])))
+
+
+@contextmanager
+def _planned(file: PlannedFile, roots: tuple[Path, ...]) -> Iterator[_File]:
+    """Hold the folder of a file, and make sure that the file is the planned one."""
+    root = root_of(file.path, roots)
+    if root is None:
+        raise _NotSoError("outside the folders that were indexed")
+    with Folder.held(root, file.path.parent) as folder:
+        found = _found(folder, file.path.name)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if (found.status.st_size, found.digest) != (file.size, file.digest):
+            raise _NotSoError("changed since the plan was made")
+        yield found
+
+
+@contextmanager
+def _kept(keep: PlannedFile, roots: tuple[Path, ...]) -> Iterator[_File]:
+    with ExitStack() as held:
+        try:
+            file = held.enter_context(_planned(keep, roots))
+        except (OSError, _NotSoError) as error:
+            is_so = "is " if isinstance(error, _NotSoError) else ""
+            wrong = f", {is_so}" if is_so else ": "
+            raise _NotSoError(f"{keep.path}, which should stay{wrong}{_reason(error)}") from error
+        yield file
+
+
+def _found(folder: Folder, name: str) -> _File | None:
+    """Read a file; None where there is none."""
+    status = folder.status(name)
+    if status is None:
+        return None
     if not stat.S_ISREG(status.st_mode):
         raise _NotSoError("a link, not a file of its own")
-    if status.st_size != file.size or _digest(file.path) != file.digest:
-        raise _NotSoError("changed since the plan was made")
-    return status
-
-
-def _check_kept(keep: PlannedFile, file: PlannedFile) -> None:
-    try:
-        _checked(keep)
-        if keep.path.samefile(file.path):
-            raise _NotSoError(f"the same file as {keep.path}, which stays")
-    except OSError as error:
-        raise _NotSoError(f"{keep.path}, which should stay: {_reason(error)}") from error
-    except _NotSoError as error:
-        if str(error).startswith("the same file"):
-            raise
-        raise _NotSoError(f"{keep.path}, which should stay, is {error}") from error
-
-
-def _digest(path: Path) -> bytes:
-    return content_digest(path.read_bytes())
+    digest, read = folder.digest(name)
+    return _File(folder, name, digest, read)
 
 
 def _free_place(wanted: Path) -> Path:
@@ -204,50 +265,64 @@ def _reason(error: Exception) -> str:
 # --- the steps -----------------------------------------------------------------------------------
 
 
-def _take(step: Step, action: str, keep: Path) -> None:
+def _take(step: Step, action: str, going: _File, staying: _File, target: Path | None) -> None:
     if action == TRASH:
+        going.check()
         send_to_trash(step.path)
+        if going.folder.status(going.name) is not None:
+            raise _NotSoError(
+                "its folder was exchanged meanwhile: look at what is in the trash now"
+            )
     elif action == HARDLINK:
-        temporary = _beside(step.path)
-        try:
-            os.link(keep, temporary)
-            temporary.replace(step.path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    elif step.target is not None:
-        step.target.parent.mkdir(parents=True, exist_ok=True)
-        _move(step.path, step.target)
+        _link(going, staying)
+    elif step.target is not None and target is not None:
+        with Folder.held(target, step.target.parent, make=True) as folder:
+            _move(going, folder, step.target.name)
 
 
-def _move(path: Path, target: Path) -> None:
-    """Move a file without ever overwriting one, so that it is whole at one of the two places."""
+def _link(going: _File, staying: _File) -> None:
+    """Put a link to the file that stays in the place of the one that goes."""
+    temporary = _temporary(going.name)
     try:
-        os.link(path, target)  # unlike a rename, this fails where the target exists
-    except FileExistsError:
-        raise
-    except OSError:  # another file system, or one without links
-        temporary = _beside(target)
+        staying.folder.link(staying.name, going.folder, temporary)
+        if not same_file(going.folder.status(temporary), staying.status):
+            raise _NotSoError("the file that stays was exchanged meanwhile")
+        going.check()
+        going.folder.replace(temporary, going.name)
+        going.folder.sync()
+    finally:
+        going.folder.remove(temporary)
+
+
+def _move(file: _File, folder: Folder, name: str) -> None:
+    """Move a file without ever overwriting one, so that it is whole at one of the two places."""
+    temporary = _temporary(name)
+    try:
         try:
-            shutil.copy2(path, temporary)
-            _sync(temporary)
-            if _digest(temporary) != _digest(path):
-                raise _NotSoError(f"its copy in {target.parent} was not faithful") from None
-            if os.path.lexists(target):
-                raise _NotSoError(f"there is a file at {target}") from None
-            temporary.rename(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    path.unlink()
+            # Unlike a rename, this fails where the name is taken.
+            file.folder.link(file.name, folder, name)
+            if not same_file(folder.status(name), file.status):
+                folder.remove(name)
+                raise _NotSoError("another file took its place meanwhile")
+        except FileExistsError:
+            raise
+        except OSError:  # another file system, or one without links
+            if file.folder.copy(file.name, folder, temporary) != file.digest:
+                raise _NotSoError(f"its copy in {folder.path} was not faithful") from None
+            if folder.status(name) is not None:
+                raise _NotSoError(f"there is a file at {folder.path / name}") from None
+            folder.replace(temporary, name)
+    finally:
+        folder.remove(temporary)
+    folder.sync()  # before the first name goes, so that a power cut cannot take both
+    file.check()
+    file.folder.remove(file.name)
+    file.folder.sync()
 
 
-def _beside(path: Path) -> Path:
-    """Name a temporary file that is on the same file system, and hidden from indexing."""
-    return path.with_name(f".imgsim-edge-{os.getpid()}-{path.name}")
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def _temporary(name: str) -> str:
+    """Name a file that is hidden from indexing."""
+    return f".imgsim-edge-{os.getpid()}-{name}"
 
 
 # --- and back ------------------------------------------------------------------------------------
@@ -255,67 +330,96 @@ def _sync(path: Path) -> None:
 
 def _way_back(record: Record) -> Callable[[Step], None]:
     if record.action == MOVE:
-        return _move_back
+        return lambda step: _move_back(step, record)
     if record.action == HARDLINK:
-        return _unlink_from_twin
+        return lambda step: _unlink_from_twin(step, record)
     if record.action == TRASH:
         trashes = Trashes(step.path for step in record.open_steps)
-        return lambda step: _out_of_trash(step, trashes)
+        return lambda step: _out_of_trash(step, record, trashes)
     raise JournalError(f"{record.path}: unknown action {record.action!r}")
 
 
-def _move_back(step: Step) -> None:
-    if step.target is None:
-        raise _NotSoError("the journal does not say where it went")
-    moved = os.path.lexists(step.target)
-    if os.path.lexists(step.path):
-        if _is(step.path, step):
-            if moved and _is(step.target, step):
-                step.target.unlink()  # stopped between the two halves of moving
-            return
-        raise _NotSoError("another file has its place now")
-    if not moved:
-        raise _NotSoError(f"gone from {step.target}")
-    if not _is(step.target, step):
-        raise _NotSoError(f"changed in {step.target}")
-    step.path.parent.mkdir(parents=True, exist_ok=True)
-    _move(step.target, step.path)
+@contextmanager
+def _home(step: Step, record: Record, *, make: bool = False) -> Iterator[Folder]:
+    """Hold the folder that a file belongs in."""
+    folder = step.path.parent
+    root = root_of(step.path, record.roots)
+    # Journals of earlier versions name no roots.
+    with Folder.held(root or folder, folder, make=make) as held:
+        yield held
 
 
-def _unlink_from_twin(step: Step) -> None:
-    """Give a file bytes of its own again, with its former time and permissions."""
-    if not os.path.lexists(step.path):
-        raise _NotSoError("gone")
-    if not _is(step.path, step):
-        raise _NotSoError("changed since it became a link")
-    status = step.path.stat()
-    if status.st_nlink == 1 and status.st_mtime_ns == step.mtime_ns:
-        return  # the step was not taken
-    temporary = _beside(step.path)
+def _is_back(step: Step, home: Folder) -> bool:
+    """Tell whether a file is in its place; raises where another one is."""
     try:
-        shutil.copyfile(step.path, temporary)
-        temporary.chmod(step.mode)
-        os.utime(temporary, ns=(step.mtime_ns, step.mtime_ns))
-        _sync(temporary)
-        temporary.replace(step.path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _out_of_trash(step: Step, trashes: Trashes) -> None:
-    if os.path.lexists(step.path):
-        if _is(step.path, step):
-            return  # never went, or came back already
+        there = _found(home, step.path.name)
+    except _NotSoError:
+        raise _NotSoError("another file has its place now") from None
+    if there is not None and there.digest != step.digest:
         raise _NotSoError("another file has its place now")
-    for file, note in reversed(trashes.find(step.path)):
-        if file.is_file() and _is(file, step):
-            step.path.parent.mkdir(parents=True, exist_ok=True)
-            _move(file, step.path)
-            note.unlink(missing_ok=True)
+    return there is not None
+
+
+def _move_back(step: Step, record: Record) -> None:
+    target = step.target
+    if target is None:
+        raise _NotSoError("the journal does not say where it went")
+    with _home(step, record, make=True) as home:
+        is_back = _is_back(step, home)
+        if not is_back and not os.path.lexists(target):
+            raise _NotSoError(f"gone from {target}")
+        if is_back and not target.parent.is_dir():
             return
+        with Folder.held(target.parent, target.parent) as away:
+            moved = _found(away, target.name)
+            same = moved is not None and moved.digest == step.digest
+            if is_back:
+                # Stopped between the two halves of moving, unless both names mean one place.
+                if same and moved is not None and not _is_only_name(moved, home, step.path.name):
+                    away.remove(target.name)
+                return
+            if moved is None or not same:
+                raise _NotSoError(f"changed in {target}")
+            _move(moved, home, step.path.name)
+
+
+def _is_only_name(file: _File, home: Folder, name: str) -> bool:
+    """Tell whether a file is the one at a place and has no second name."""
+    return file.status.st_nlink == 1 and same_file(home.status(name), file.status)
+
+
+def _unlink_from_twin(step: Step, record: Record) -> None:
+    """Give a file bytes of its own again, with its former time and permissions."""
+    with _home(step, record) as home:
+        name = step.path.name
+        file = _found(home, name)
+        if file is None:
+            raise _NotSoError("gone")
+        if file.digest != step.digest:
+            raise _NotSoError("changed since it became a link")
+        if file.status.st_nlink == 1 and file.mtime_ns == step.mtime_ns:
+            return  # the step was not taken
+        temporary = _temporary(name)
+        try:
+            if home.copy(name, home, temporary) != step.digest:
+                raise _NotSoError("changed since it became a link")
+            home.set_status(temporary, step.mode, step.mtime_ns)
+            file.check()
+            home.replace(temporary, name)
+            home.sync()
+        finally:
+            home.remove(temporary)
+
+
+def _out_of_trash(step: Step, record: Record, trashes: Trashes) -> None:
+    with _home(step, record, make=True) as home:
+        if _is_back(step, home):
+            return  # never went, or came back already
+        for path, note in reversed(trashes.find(step.path)):
+            with Folder.held(path.parent, path.parent) as trash:
+                file = _found(trash, path.name)
+                if file is not None and file.digest == step.digest:
+                    _move(file, home, step.path.name)
+                    note.unlink(missing_ok=True)
+                    return
     raise _NotSoError("not found in the trash: look there yourself, it may be under another name")
-
-
-def _is(path: Path, step: Step) -> bool:
-    """Tell whether a file is the one of a step."""
-    return stat.S_ISREG(path.lstat().st_mode) and _digest(path) == step.digest

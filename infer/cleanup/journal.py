@@ -9,17 +9,20 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import JournalError
-from ..files import data_folder
+from ..files import data_folder, sync_folder
+from .plan import is_usable
 
 FORMAT = 1  # of the file, in its first line
 SUFFIX = ".jsonl"
 _KIND = "imgsim_edge_journal"
+_MOST_MODE = 0o7777
+_MOST_TIME = 1 << 63  # nanoseconds, of a file's time
 
 
 @dataclass(frozen=True)
@@ -55,29 +58,33 @@ class Journal:
     Args:
         path: of the file, which is continued where it exists.
         action: what the steps of a new one do.
+        roots: folders that all its files are below.
 
     Raises:
         JournalError: it cannot be written.
     """
 
-    def __init__(self, path: Path, action: str | None = None) -> None:
+    def __init__(self, path: Path, action: str | None = None, roots: Iterable[Path] = ()) -> None:
         self.path = path
         try:
             if action is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab" if action is None else "xb")
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            flags |= os.O_CREAT | os.O_EXCL if action is not None else 0
+            self._file = os.fdopen(os.open(path, flags, 0o600), "ab")
             self._end_the_last_line()
         except OSError as error:
             raise _cannot("write", path, error) from error
         if action is not None:
-            self._write({_KIND: FORMAT, "action": action})
+            self._write({_KIND: FORMAT, "action": action, "roots": list(map(str, roots))})
+            sync_folder(path.parent)
 
     @classmethod
-    def begin(cls, folder: Path, action: str) -> Journal:
+    def begin(cls, folder: Path, action: str, roots: Iterable[Path]) -> Journal:
         """Start a journal in a folder, named after the time."""
         now = time.time_ns()
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 10**9))
-        return cls(folder / f"{stamp}.{now % 10**9:09d}{SUFFIX}", action)
+        return cls(folder / f"{stamp}.{now % 10**9:09d}{SUFFIX}", action, roots)
 
     def will_do(self, step: Step) -> None:
         """Write down a step. It is on the disk when this returns."""
@@ -125,11 +132,13 @@ class Record:
     Attributes:
         path: of the journal.
         action: what its steps did.
+        roots: folders that its files were below; none in journals of earlier versions.
         open_steps: those that were not taken back, in the order in which they were taken.
     """
 
     path: Path
     action: str
+    roots: tuple[Path, ...]
     open_steps: tuple[Step, ...]
 
 
@@ -158,7 +167,10 @@ def read_journal(path: Path) -> Record:
             steps.pop(number, None)
         elif (step := _step(entry)) is not None:
             steps[number] = step
-    return Record(path, first["action"], tuple(steps.values()))
+    roots = first.get("roots")
+    named = roots if isinstance(roots, list) else []
+    usable = tuple(Path(root) for root in named if isinstance(root, str) and is_usable(root))
+    return Record(path, first["action"], usable, tuple(steps.values()))
 
 
 def last_journal(folder: Path) -> Record | None:
@@ -175,25 +187,29 @@ def last_journal(folder: Path) -> Record | None:
 
 def _step(entry: dict[str, Any]) -> Step | None:
     """Read a step; None where the entry says something else."""
-    try:
-        target = entry["target"]
-        return Step(
-            entry["step"],
-            Path(entry["path"]),
-            None if target is None else Path(target),
-            bytes.fromhex(entry["digest"]),
-            int(entry["mtime_ns"]),
-            int(entry["mode"]),
-        )
-    except (KeyError, TypeError, ValueError):
+    number, path, target = entry.get("step"), entry.get("path"), entry.get("target")
+    digest, mtime_ns, mode = entry.get("digest"), entry.get("mtime_ns"), entry.get("mode")
+    if not (isinstance(path, str) and is_usable(path) and isinstance(digest, str)):
         return None
+    if not (target is None or (isinstance(target, str) and is_usable(target))):
+        return None
+    if type(number) is not int or type(mode) is not int or type(mtime_ns) is not int:
+        return None
+    if not 0 <= mode <= _MOST_MODE or not -_MOST_TIME <= mtime_ns < _MOST_TIME:
+        return None
+    try:
+        wanted = bytes.fromhex(digest)
+    except ValueError:
+        return None
+    place = None if target is None else Path(target)
+    return Step(number, Path(path), place, wanted, mtime_ns, mode)
 
 
 def _entries(lines: list[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict):
             yield entry

@@ -6,13 +6,14 @@ Making one changes nothing. :mod:`.cleanup` carries it out.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..duplicates.groups import Group
-from ..errors import PlanError
+from ..errors import PlanError, one_line
 from ..files import whole_file
 from ..index.results import IndexedPhoto
 
@@ -115,8 +116,8 @@ def read_plan(path: Path) -> Plan:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise PlanError(f"cannot read the plan {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise PlanError(f"{path} is not a plan: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise PlanError(f"{path} is not a plan: {one_line(error)}") from error
     if not isinstance(content, dict) or not isinstance(content.get(_KIND), int):
         raise PlanError(f"{path} is not a plan (make one with `imgsim-edge duplicates --plan`)")
     if content[_KIND] > FORMAT:
@@ -127,7 +128,7 @@ def read_plan(path: Path) -> Plan:
             for g in content["groups"]
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise PlanError(f"{path} is not a plan: an entry is damaged ({error})") from error
+        raise PlanError(f"{path} is not a plan: an entry is damaged ({one_line(error)})") from error
     seen: set[Path] = set()
     for file in (file for group in groups for file in (group.keep, *group.remove)):
         if file.path in seen:
@@ -141,7 +142,17 @@ def _as_json(file: PlannedFile) -> dict[str, str | int]:
 
 
 def _from_json(entry: dict[str, Any]) -> PlannedFile:
-    path = Path(entry["path"])
-    if not path.is_absolute():
-        raise ValueError(f"{path} is not an absolute path")
-    return PlannedFile(path, bytes.fromhex(entry["digest"]), int(entry["size"]))
+    path, size = entry["path"], entry["size"]
+    if not isinstance(path, str) or not is_usable(path):
+        raise ValueError(f"{path!r} is not an absolute path")
+    if type(size) is not int or size < 0:
+        raise ValueError(f"{size!r} is not a size")
+    return PlannedFile(Path(path), bytes.fromhex(entry["digest"]), size)
+
+
+def is_usable(path: str) -> bool:
+    """Tell whether a text is an absolute path, and one that a file system can be asked for."""
+    try:
+        return Path(path).is_absolute() and b"\0" not in os.fsencode(path)
+    except ValueError:  # half a surrogate pair
+        return False

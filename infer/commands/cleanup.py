@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import JsonOption, progress, say, say_some
+from . import IndexOption, JsonOption, progress, say, say_some
 
 if TYPE_CHECKING:
     from ..cleanup.apply import CleanupReport
@@ -30,12 +30,14 @@ def apply_command(
         Path | None, typer.Option(metavar="DIR", help="Move files to another folder.")
     ] = None,
     journals: JournalsOption = None,
+    index: IndexOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Let the files of a plan go, in one of three ways, each of which `undo` takes back."""
     from ..cleanup.apply import HARDLINK, MOVE, TRASH, apply
     from ..cleanup.journal import default_journals
     from ..cleanup.plan import read_plan
+    from ..index.image_index import ImageIndex
 
     ways = [
         name
@@ -49,11 +51,14 @@ def apply_command(
     if len(ways) != 1:
         raise typer.BadParameter("give one of --trash, --hardlink and --move-to DIR")
     read = read_plan(plan)
+    with ImageIndex.open(index) as opened:
+        roots = opened.info().roots  # a plan can be edited: files elsewhere are not touched
     with progress("cleaning up") as show:
         report = apply(
             read,
             ways[0],
             journals or default_journals(),
+            roots=roots,
             target=None if move_to is None else move_to.absolute(),
             progress=show,
         )

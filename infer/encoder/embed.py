@@ -36,6 +36,7 @@ LOOK_AHEAD = (
 # is decoded while no other is.
 MAX_MEMORY_FRACTION = 1 / 4
 MAX_MEMORY_FRACTION_OF_ONE = 1 / 2
+DIGEST_BYTES = 16  # of a content digest
 
 
 class HasSize(Protocol):
@@ -105,7 +106,7 @@ class EncodesPhotos(Protocol):
 
 def content_digest(content: bytes) -> bytes:
     """Hash a file's bytes (BLAKE2b, 16 bytes long)."""
-    return hashlib.blake2b(content, digest_size=16).digest()
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 class DecodingRoom:

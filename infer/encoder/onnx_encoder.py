@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
 INPUT_NAME, OUTPUT_NAME, DETAILS_NAME = "images", "embeddings", "details"
 PROBABILITIES_NAME = "probabilities"  # of the classes: may be there, and is not asked for
 RUN_BATCH = 4  # photos in one run of the network; more make none of them quicker, but take memory
-_QUIET = 3  # ONNX Runtime's severity from which on it writes to stderr: errors
+_QUIET = 4  # ONNX Runtime's severity from which on it writes to stderr; errors are raised anyway
 IMAGE_SIZES = range(32, 1024 + 1)  # pixels, that an encoder may take
 DIMENSIONS = range(8, 4096 + 1)  # of the vectors that it may give
 _UNIT_TOLERANCE = 1e-2  # |length − 1| of an embedding; half precision stays far below

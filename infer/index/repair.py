@@ -27,6 +27,7 @@ from ..errors import (
     IndexMismatchError,
     IndexMissingError,
     UsageError,
+    one_line,
 )
 from ..files import publish, replacing
 from ..search.hnsw_refresh import graph_files, refresh
@@ -49,7 +50,7 @@ def repair(folder: Path) -> list[Finding]:
         if findings:
             findings.append(_rebuild_graph(folder))
     except (OSError, sqlite3.Error) as error:
-        raise UsageError(f"cannot repair the index in {folder}: {error}") from error
+        raise UsageError(f"cannot repair the index in {folder}: {one_line(error)}") from error
     return findings
 
 

@@ -14,7 +14,7 @@ from ..catalogue import rows
 from ..catalogue.database import Catalogue
 from ..catalogue.reader import Snapshot
 from ..catalogue.rows import BLOCK_SLOTS, BLOCKS, COLUMNS, DamagedRowError
-from ..errors import ImgsimError
+from ..errors import ImgsimError, one_line
 from ..search.calibration import means
 from ..search.hnsw_refresh import graph_files
 from ..search.scores import centred
@@ -51,9 +51,10 @@ def verify(catalogue: Catalogue) -> list[Finding]:
 
 
 def _integrity(snapshot: Snapshot) -> Iterator[Finding]:
-    for (line,) in snapshot.connection.execute("PRAGMA integrity_check"):
-        if line != "ok":
-            yield Finding(f"SQLite: {line}")
+    for (said,) in snapshot.connection.execute("PRAGMA integrity_check"):
+        for line in said.splitlines():
+            if line != "ok" and not line.startswith("***"):  # which names the only database
+                yield Finding(f"SQLite: {one_line(line)}")
 
 
 def _rows(snapshot: Snapshot) -> Iterator[Finding]:
@@ -77,7 +78,7 @@ def _rows(snapshot: Snapshot) -> Iterator[Finding]:
                 if above and column not in known[above]:
                     yield Finding(f"{table} {row[0]}: its {above} is missing")
         except sqlite3.DatabaseError as error:
-            yield Finding(f"table {table}: {error}")
+            yield Finding(f"table {table}: {one_line(error)}")
         known[table] = seen
     try:
         header = snapshot.header()
@@ -122,7 +123,7 @@ def _vectors(snapshot: Snapshot) -> Iterator[Finding]:
         for number, _ in snapshot.photo_column("vector", "id >= ? OR id < 0", (beyond,)):
             yield Finding(f"photo {number}: it has no vector")
     except sqlite3.DatabaseError as error:
-        yield Finding(f"table vectors: {error}")
+        yield Finding(f"table vectors: {one_line(error)}")
     if total != header.block_sum:
         yield Finding("the vectors do not add up to what the header says")
 
@@ -150,7 +151,7 @@ def _details(snapshot: Snapshot) -> Iterator[Finding]:
         for number in sorted(wanted):
             yield Finding(f"photo {number}: its details are missing")
     except sqlite3.DatabaseError as error:
-        yield Finding(f"table details: {error}")
+        yield Finding(f"table details: {one_line(error)}")
     if total != header.details_sum:
         yield Finding("the details do not add up to what the header says")
 

@@ -4,8 +4,9 @@ Patterns come from the command line (``--exclude``, remembered with the folder t
 from files named ``.imgsimignore``, which count for the folder that they lie in and all below. They
 are a plain subset of git's: a line is a glob with ``*``, ``?`` and ``[…]``; without a slash it fits
 names at any depth, with one it fits the path from the folder that the pattern belongs to, where
-``**`` stands for any number of folders; a slash at its end restricts it to folders. Empty lines and
-those that begin with ``#`` say nothing. There is no negation.
+``**`` stands for any number of folders; a slash at its end restricts it to folders. Empty lines,
+those that begin with ``#`` and those longer than any glob would be say nothing. There is no
+negation.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 IGNORE_FILE = ".imgsimignore"
+LONGEST = 1000  # signs of a glob; a file's name has 255 bytes at most
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def patterns(lines: Iterable[str], base: str = "") -> tuple[Pattern, ...]:
     found = []
     for line in map(str.strip, lines):
         glob = line.strip("/")
-        if glob and not line.startswith("#"):
+        if glob and len(line) <= LONGEST and not line.startswith("#"):
             anchored = "/" in line.rstrip("/")
             found.append(Pattern(base, tuple(glob.split("/")), anchored, line.endswith("/")))
     return tuple(found)
@@ -69,8 +71,17 @@ def patterns_in(folder: str, base: str) -> tuple[Pattern, ...]:
 
 
 def _fits(path: list[str], parts: tuple[str, ...]) -> bool:
-    if not parts:
-        return not path
-    if parts[0] == "**":
-        return any(_fits(path[skipped:], parts[1:]) for skipped in range(len(path) + 1))
-    return bool(path) and fnmatch(path[0], parts[0]) and _fits(path[1:], parts[1:])
+    """Match names with globs; only the last ``**`` is asked to take more, which bounds the time."""
+    place = part = resumed = 0
+    last = -1  # the place of the last `**` among the parts
+    while place < len(path):
+        if part < len(parts) and parts[part] == "**":
+            last, resumed, part = part, place, part + 1
+        elif part < len(parts) and fnmatch(path[place], parts[part]):
+            place, part = place + 1, part + 1
+        elif last >= 0:
+            resumed += 1
+            place, part = resumed, last + 1
+        else:
+            return False
+    return all(rest == "**" for rest in parts[part:])

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import PhotoError
+from ..errors import PhotoError, one_line
 from .formats import BY_SUFFIX, PILLOW_FORMATS, Format, format_of
 from .metadata import PhotoMetadata, Tags, metadata_of, tags_of
 from .raw import DEVELOPING_BYTES, boxes, develop, open_raw
@@ -183,9 +183,7 @@ def opened(source: Source, smallest: int, known_as: str = "") -> Iterator[OpenPh
 def _one_line(error: Exception) -> str:
     """Give an error's words; LibRaw's are bytes, and libheif's end with a line."""
     said = error.args[0] if error.args else ""
-    return " ".join(
-        (said.decode(errors="replace") if isinstance(said, bytes) else str(error)).split()
-    )
+    return one_line(said.decode(errors="replace") if isinstance(said, bytes) else error)
 
 
 @contextmanager

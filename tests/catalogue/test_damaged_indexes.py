@@ -368,6 +368,19 @@ def test_repair_takes_in_what_only_the_log_holds(tmp_path: Path) -> None:
         assert index.verify() == []
 
 
+def test_every_finding_about_a_damaged_catalogue_is_one_line(whole: Path, tmp_path: Path) -> None:
+    folder = copied(whole, tmp_path / "index")
+    content = bytearray((folder / CATALOGUE_FILE).read_bytes())
+    for start in range(0, len(content), 4096):
+        if content[start] == 0x0D:  # a leaf of a table: its cells lie in random places
+            content[start + 100 : start + 108] = b"\xff" * 8
+    (folder / CATALOGUE_FILE).write_bytes(content)
+    with ImageIndex.open(folder) as index:
+        findings = index.verify()
+    assert len(findings) > 1
+    assert all(len(finding.what.splitlines()) == 1 for finding in findings)
+
+
 def test_without_its_identity_an_index_cannot_be_repaired(whole: Path, tmp_path: Path) -> None:
     folder = copied(whole, tmp_path / "index")
     (folder / CATALOGUE_FILE).write_bytes(b"")

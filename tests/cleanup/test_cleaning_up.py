@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from conftest import PROGRAM, Run
 from imgsim_edge.infer import ImgsimError
-from imgsim_edge.infer.cleanup.apply import HARDLINK, MOVE, apply, undo
+from imgsim_edge.infer.catalogue.database import Catalogue
+from imgsim_edge.infer.cleanup import apply as cleanup
+from imgsim_edge.infer.cleanup.apply import HARDLINK, MOVE, CleanupReport, undo
 from imgsim_edge.infer.cleanup.journal import read_journal
 from imgsim_edge.infer.cleanup.plan import Plan, PlannedFile, PlannedGroup, read_plan, write_plan
 from imgsim_edge.infer.encoder.embed import content_digest
@@ -31,6 +33,12 @@ def planned(path: Path) -> PlannedFile:
 def plan_for(folder: Path, keep: str, *remove: str) -> Plan:
     group = PlannedGroup(planned(folder / keep), tuple(planned(folder / r) for r in remove))
     return Plan((group,))
+
+
+def apply(plan: Plan, action: str, journals: Path, *, target: Path | None = None) -> CleanupReport:
+    """Carry a plan out below the folder of its test."""
+    roots = [plan.groups[0].keep.path.parent]
+    return cleanup.apply(plan, action, journals, roots=roots, target=target)
 
 
 def state(folder: Path) -> Files:
@@ -241,10 +249,13 @@ def test_a_killed_apply_can_be_taken_back(tmp_path: Path) -> None:
     for name in remove:
         (folder / name).write_bytes(b"photo")
     before = state(folder)
+    with Catalogue.create(tmp_path / "index", "digest", "default", 8).writer() as writer:
+        writer.add_root(folder, ())
     write_plan(plan_for(folder, "keep.jpg", *remove), tmp_path / "plan.json")
     command = ["apply", tmp_path / "plan.json", "--move-to", tmp_path / "away"]
     child = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *map(str, command), "--journals", str(journals)],
+        env={**os.environ, "IMGSIM_EDGE_INDEX": str(tmp_path / "index")},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -266,6 +277,8 @@ def test_a_killed_apply_can_be_taken_back(tmp_path: Path) -> None:
 
 @pytest.fixture
 def plan_file(album: Path, tmp_path: Path) -> Path:
+    with Catalogue.create(tmp_path / "index", "digest", "default", 8).writer() as writer:
+        writer.add_root(album, ())
     write_plan(plan_for(album, "a.jpg", "b.jpg", "old/c.jpg"), tmp_path / "plan.json")
     return tmp_path / "plan.json"
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from imgsim_edge.infer.photos.ignore import patterns
 from imgsim_edge.infer.photos.scan import ClosedFolder, FoundFile, scan_files
 
 
@@ -79,3 +80,9 @@ def test_a_folder_that_cannot_be_listed_is_told_apart_from_an_empty_one(tmp_path
     fill(tmp_path, "1.jpg")
     entries = list(scan_files(tmp_path, "gone"))
     assert entries == [ClosedFolder("gone", "No such file or directory")]
+
+
+@pytest.mark.parametrize("pattern", ["**/" * 40 + "z", "[" * 100_000, "*a" * 400 + "b"])
+def test_no_pattern_takes_long(pattern: str) -> None:
+    (one,) = patterns([f"/{pattern}"]) or [None]
+    assert one is None or not one.fits("/".join("a" * 40), "a", False)
