@@ -16,7 +16,7 @@ from imgsim_edge.infer.catalogue.database import CATALOGUE_FILE, HOLDER_FILE, LO
 from imgsim_edge.infer.catalogue.rows import PhotoRow
 from imgsim_edge.infer.catalogue.writer import Batch
 from imgsim_edge.infer.errors import ImgsimError
-from imgsim_edge.infer.search.hnsw_refresh import follow
+from imgsim_edge.infer.search.hnsw_refresh import refresh
 from target import Target
 from tiny import DIMENSION
 
@@ -53,7 +53,7 @@ def original() -> dict[str, bytes]:
             writer.set_label(label)
             writer.add_not_duplicates([(bytes(16), b"\1" * 16)])
             writer.set_notes({"note": b"said"})
-            follow(writer, folder)
+            refresh(writer, folder)
             record = writer.header().graph
             assert record is not None
             writer.set_graph(replace(record, ef_search=512))  # so that it misses nothing at all
@@ -73,7 +73,9 @@ def original() -> dict[str, bytes]:
 
 def _truth(gone: set[int]) -> list[list[str]]:
     there = [n for n in range(PHOTOS) if n not in gone]
-    scores = QUERIES.astype(np.float64) @ VECTORS[there].astype(np.float64).T
+    mean = VECTORS.astype(np.float64).mean(axis=0)  # taken before any of them went
+    stored = VECTORS[there] - mean
+    scores = (QUERIES - mean) @ (stored / np.linalg.norm(stored, axis=1, keepdims=True)).T
     order = [np.lexsort((there, -row))[:5] for row in scores]
     return [
         [f"/nowhere/photos/{'ab'[there[n] % 2]}/photo {there[n]}.jpg" for n in row] for row in order

@@ -10,13 +10,14 @@ from target import Target
 
 
 class Misbehaving(Target):
-    """Files whose content chooses what goes wrong; with most of them, nothing does."""
+    """Files whose content chooses what goes wrong; with the last one, nothing does."""
 
     name = "what misbehaves"
-    originals = tuple(bytes([way]) * 700 for way in range(8))
+    are_hostile = True
+    originals = tuple(bytes([way]) for way in range(8))
 
     def judge(self, content: bytes, folder: Path) -> None:
-        way = content[600] if len(content) > 600 else 99
+        way = content[0]
         if way == 0:
             raise ValueError("an exception")
         if way == 1:

@@ -14,6 +14,7 @@ class Target:
     Attributes:
         name: of the kind.
         originals: the bytes of good files.
+        are_hostile: the originals do harm as they are, and are not changed.
         is_text: whether it helps to put in tokens of text.
         may_print: a library of another language may write to stderr.
         limit: the most memory that the process may need, in MiB.
@@ -21,6 +22,7 @@ class Target:
 
     name: str
     originals: Sequence[bytes]
+    are_hostile = False
     is_text = False
     may_print = False
     limit = 700
