@@ -110,7 +110,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if not debug:
         warnings.simplefilter("ignore")  # Pillow's remarks on odd files are not for the user
-        _keep_stderr()
+        if not sys._xoptions:  # of Python, such as importtime, which writes there too
+            _keep_stderr()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="surrogateescape")  # paths need not be valid UTF-8
