@@ -3,7 +3,8 @@
 Makes a collection of small JPEG files and an index of them with vectors at random, opens the page
 and scrolls. Printed are the time from the start of the command to the address, that of some answers
 of the server, how long frames take while scrolling, how soon all pictures in sight are there after
-a jump to where nobody has been, how many tiles the page holds, and the memory of the server.
+a jump to where nobody has been, how many tiles the page holds, how long it takes to arrange all
+photos by likeness, how long frames take while zooming into that, and the memory of the server.
 Linux only, since it reads /proc; needs the extra `dev` and Debian's `chromium`.
 
     python tests/benchmarks/browsing.py --photos 100000
@@ -45,6 +46,22 @@ SCROLL = """async ([step, frames]) => {
     let last = performance.now();
     for (let n = 0; n < frames; n += 1) {
         scrollBy(0, step);
+        await new Promise(requestAnimationFrame);
+        times.push(performance.now() - last);
+        last = performance.now();
+    }
+    times.sort((a, b) => a - b);
+    return [times[frames >> 1], times[Math.floor(frames * 0.95)]];
+}"""
+ZOOM = """async (frames) => {
+    const map = document.getElementById("map");
+    const { width, height } = map.getBoundingClientRect();
+    const times = [];
+    let last = performance.now();
+    for (let n = 0; n < frames; n += 1) {
+        const deltaY = n < frames / 2 ? -25 : 25;
+        const at = { clientX: width / 3, clientY: height / 2, deltaY, cancelable: true };
+        map.dispatchEvent(new WheelEvent("wheel", at));
         await new Promise(requestAnimationFrame);
         times.push(performance.now() - last);
         last = performance.now();
@@ -136,7 +153,7 @@ def make(top: Path, count: int) -> None:
 
 def ask(address: str, count: int) -> None:
     """Time some answers of the server, ten of each."""
-    folder = json.loads(urllib.request.urlopen(f"{address}api/folders").read())[-1]["key"]
+    folder = json.loads(told(address, "api/folders"))[-1]["key"]
     questions = {
         "a part of the list": "api/photos?count=200&first={}",
         "neighbours": "api/similar?like={}&count=60",
@@ -146,10 +163,20 @@ def ask(address: str, count: int) -> None:
         times = []
         for number in range(11):
             began = time.monotonic()
-            urllib.request.urlopen(address + question.format(number * count // 11)).read()
+            told(address, question.format(number * count // 11))
             times.append(time.monotonic() - began)
         # The first one loads what the others use.
         print(f"{name}: first {times[0] * 1e3:.0f} ms, median {median(times[1:])}")
+
+
+def told(address: str, question: str) -> bytes:
+    """Ask the server as a program does: with the secret of the link in a header."""
+    origin, _, secret = address.rstrip("/").rpartition("/")
+    headers = {"Authorization": f"Bearer {secret}"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{origin}/{question}", headers=headers)
+    ) as r:
+        return r.read()
 
 
 def scroll(address: str) -> None:
@@ -175,6 +202,12 @@ def scroll(address: str) -> None:
             times.append(time.monotonic() - began)
         print(f"pictures in sight after a jump: median {median(times)}")
         print(f"tiles in the page: {page.locator('.tile').count()}")
+        began = time.monotonic()
+        page.click("#to-overview")
+        page.wait_for_selector("#map", timeout=600_000)
+        print(f"arranged by likeness after {time.monotonic() - began:.1f} s")
+        middle, slow = page.evaluate(ZOOM, 300)
+        print(f"frames while zooming: median {middle:.0f} ms, 95 % within {slow:.0f} ms")
         browser.close()
 
 
