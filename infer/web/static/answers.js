@@ -9,7 +9,7 @@ const FIRST = 60; // answers that are asked for at first, and how many more each
 const MOST = 500; // answers that the server gives
 const NARROWEST = 0.5; // proportions beyond these are cropped, so that rows stay even
 const WIDEST = 2.4;
-const BANDS = { same: "The same picture", close: "Close", related: "Related", weak: "Hardly alike" };
+const BANDS = { same: "Same picture", close: "Close", related: "Related", weak: "Weak" };
 const FOLDED = "weak"; // the band that is folded away
 
 export class Answers {
@@ -92,7 +92,7 @@ export class Answers {
       if (!signal.aborted) element("matches").setAttribute("aria-busy", "false");
     }
     this.#draw();
-    announce(`${count(this.#shown.length, "photo", "photos")}: ${element("answers-title").textContent}`);
+    announce(`${element("found-count").textContent} found: ${element("answers-title").textContent}`);
   }
 
   #draw() {
@@ -110,27 +110,38 @@ export class Answers {
     const focused = placeOf(document.activeElement);
     const bands = new Map();
     this.#shown.forEach((match, place) => {
-      const band = match.band ?? "";
-      if (!bands.has(band)) bands.set(band, []);
-      bands.get(band).push(this.#item(match, place, copies.get(match.version)));
+      if (!bands.has(match.band)) bands.set(match.band, []);
+      bands.get(match.band).push(this.#item(match, place, copies.get(match.version)));
     });
-    element("matches").replaceChildren(...[...bands].map(([band, items]) => this.#band(band, items, bands.size)));
+    element("matches").replaceChildren(...[...bands].map(([band, items]) => this.#band(band, items)));
     if (focused !== null) this.focus(focused);
     this.#mark();
-    element("found-count").textContent = this.#shown.length.toLocaleString();
-    element("none").hidden = this.#shown.length > 0;
-    element("none").textContent = this.#asked.folder ? "No other photo in this folder." : "No other photo here.";
-    element("more").hidden = matches.length < this.#wanted || this.#wanted >= MOST;
+    const alike = this.#shown.filter(({ band }) => band !== FOLDED).length;
+    element("found-count").textContent = alike.toLocaleString();
+    const where = this.#asked.folder ? "in this folder" : "here";
+    element("none").hidden = alike > 0;
+    element("none").textContent = this.#shown.length ? `No photo ${where} is much like it.` : `No other photo ${where}.`;
+    this.#offerMore();
   }
 
-  #band(band, items, bands) {
+  /** More can be asked for, unless it would be folded away. */
+  #offerMore() {
+    const { matches } = this.#answer;
+    const isAll = matches.length < this.#wanted || this.#wanted >= MOST;
+    element("more").hidden = isAll || (matches.at(-1).band === FOLDED && !this.#isUnfolded);
+  }
+
+  #band(band, items) {
     const list = make("ul", { className: "matches", role: "list" }, ...items);
-    if (!band) return list;
-    const title = [BANDS[band], make("small", { textContent: items.length.toLocaleString() })];
-    if (band !== FOLDED || bands === 1) return make("section", { className: "band" }, make("h2", {}, ...title), list);
-    const folded = make("details", { className: "band", open: this.#isUnfolded }, make("summary", {}, make("h2", {}, ...title)), list);
+    const title = make("h2", { textContent: BANDS[band] });
+    if (band !== FOLDED) {
+      title.append(make("small", { textContent: items.length.toLocaleString() }));
+      return make("section", { className: "band" }, title, list);
+    }
+    const folded = make("details", { className: "band", open: this.#isUnfolded }, make("summary", {}, title), list);
     folded.addEventListener("toggle", () => {
       this.#isUnfolded = folded.open;
+      this.#offerMore();
     });
     return folded;
   }
