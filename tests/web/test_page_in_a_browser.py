@@ -111,6 +111,12 @@ def search_by(page: Any, name: str) -> None:
     page.wait_for_selector("#matches li")
 
 
+def unfold(page: Any) -> None:
+    """Show the answers that are folded away, too."""
+    if page.locator("#matches details:not([open])").count():
+        page.click("#matches summary")
+
+
 def choose_folder(page: Any, tree: str, name: str) -> None:
     page.fill(f"{tree} input", name)
     page.click(f"{tree} [role=treeitem] >> nth=0")
@@ -177,6 +183,29 @@ def test_a_search_gives_the_neighbours_and_survives_a_reload(page: Any, index: I
     page.reload()
     page.wait_for_selector("#matches li")
     assert names(page) == expected
+
+
+def test_answers_lie_in_bands_and_the_weak_ones_are_folded_away(
+    page: Any, index: ImageIndex
+) -> None:
+    search_by(page, "coffee.jpg")
+    (coffee,) = (photo for photo in index.photos() if photo.path.name == "coffee.jpg")
+    bands = [match.band for match in index.similar(coffee, 60)]
+    assert bands[0] != "weak" == bands[-1]
+    titles = page.locator("#matches h2").all_inner_texts()
+    assert len(titles) == len(set(bands))
+    assert titles[-1] == "Weak"
+    last = page.locator("#matches li").last
+    assert last.is_hidden()
+    alike = sum(band != "weak" for band in bands)
+    assert page.inner_text("#found-count") == str(alike)
+    page.locator("#matches .tile").first.focus()
+    page.keyboard.press("End")  # of those that are shown
+    assert page.evaluate("document.activeElement.dataset.place") == str(alike - 1)
+    page.focus("#matches summary")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#matches details[open]")
+    assert last.is_visible()
 
 
 def test_a_dropped_photo_finds_its_twin_and_survives_a_reload(page: Any, collection: Path) -> None:
@@ -275,6 +304,7 @@ def test_a_search_can_be_for_several_photos_and_against_others(page: Any) -> Non
     search_by(page, "coffee.jpg")
     first = names(page)[0]
     for kind, place in (("like", 0), ("unlike", 1)):
+        unfold(page)
         item = page.locator("#matches li").nth(place)
         item.hover()
         item.locator(".pick").click()
@@ -599,6 +629,11 @@ def test_the_page_follows_the_index(
         page.wait_for_function(
             """() => document.querySelector("a.tile[title='zz-new.jpg'] img")?.naturalWidth > 0"""
         )
+        search_by(page, "rocket.jpg")
+        unfold(page)
+        assert len({"coffee.jpg", "zz-new.jpg"} & set(names(page))) == 1
+        assert page.inner_text("#matches .badge") == "2 copies"
+        page.click("#to-collection")
     finally:
         added.unlink()
         index.add([photos])
