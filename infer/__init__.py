@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .evaluation.labelled import labelled_photos as labelled_photos
     from .evaluation.retrieval import Evaluation as Evaluation
     from .evaluation.retrieval import evaluate as evaluate
+    from .evaluation.retrieval import evaluate_together as evaluate_together
     from .index.image_index import ImageIndex as ImageIndex
     from .index.image_index import default_index as default_index
     from .index.items import Item as Item
@@ -106,7 +107,7 @@ _HOMES = {
         *("Problem", "UsageError"),
     ),
     "evaluation.labelled": ("LabelledPhotos", "labelled_photos"),
-    "evaluation.retrieval": ("Evaluation", "evaluate"),
+    "evaluation.retrieval": ("Evaluation", "evaluate", "evaluate_together"),
     "index.image_index": ("ImageIndex", "default_index"),
     "index.items": ("Item",),
     "index.query": ("Query",),

@@ -15,7 +15,9 @@ def evaluate_command(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            help="Sets of photos; in each, one folder for each class.", show_default=False
+            help="Sets of photos; in each, one folder for each class. Several are also measured as "
+            "one collection.",
+            show_default=False,
         ),
     ],
     models: Annotated[
@@ -27,7 +29,9 @@ def evaluate_command(
         typer.Option(min=1, metavar="K", help="The k of recall@k; may be repeated. [10, 100]"),
     ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Each class, too.")] = False,
-    graph: Annotated[bool, typer.Option(help="Measure the search through the graph, too.")] = True,
+    graph: Annotated[
+        bool, typer.Option(help="Find candidates by the graph, as large indexes do.")
+    ] = True,
     html: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write a page that shows the worst queries, too."),
@@ -41,7 +45,7 @@ def evaluate_command(
     from ..evaluation import tables as report
     from ..evaluation.labelled import labelled_photos
     from ..evaluation.metrics import RECALL_AT
-    from ..evaluation.retrieval import evaluate
+    from ..evaluation.retrieval import evaluate, evaluate_together
 
     sets = [labelled_photos(folder) for folder in dict.fromkeys(folders)]
     names = dict.fromkeys(models or ["default"])
@@ -53,6 +57,9 @@ def evaluate_command(
         if photos.outside:
             say(f"left out, being in no class folder: {photos.outside:,} in {photos.folder}")
         warn_problems(results[-1][0].problems)
+    if len(sets) > 1:
+        with progress("evaluating all as one collection") as show:
+            results.append(evaluate_together(results, recall_at or RECALL_AT, graph, show))
     if html:
         from ..evaluation.page import evaluation_page
         from ..files import whole_file

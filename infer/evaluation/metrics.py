@@ -35,9 +35,11 @@ SCORE_STEPS = 1 << 20  # scores that one unit of cosine is divided into
 BLOCK_SCORES = 1 << 22  # scores in memory at once (32 MiB)
 RESAMPLES = 1000  # of the bootstrap
 CONFIDENCE = 0.95
+_BEFORE_ALL = 4 * SCORE_STEPS  # steps that answers of another search are ahead of the others
 _RESAMPLED_AT_ONCE = 1 << 20  # drawn queries in memory at once
 
 Floats = NDArray[np.float64]
+Answer = tuple[Ids, Floats]  # photos, as rows of the vectors, and their scores
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,8 @@ def measure(
     vectors: NDArray[Any],
     labels: Sequence[str],
     recall_at: Sequence[int] = RECALL_AT,
-    first: Callable[[Ids], Ids] | None = None,
+    first: Callable[[Ids], Sequence[Answer]] | None = None,
     step: Callable[[int], None] | None = None,
-    *,
-    in_order: bool = False,
 ) -> Retrieval:
     """Rank, for every photo, all the others by cosine, and measure each ranking.
 
@@ -92,11 +92,9 @@ def measure(
         labels: the class of each, n of them.
         recall_at: the k of recall@k.
         first: what another search answers, to measure that search: called with a block of queries
-            (rows of the vectors), it gives int64, shape = (q, k), rows too, without the query. Any
-            photo that it left out ranks no better than the last that it gave.
+            (rows of the vectors), it gives for each the photos that it found, without the query,
+            and their scores. All others come behind these, in the order of their cosines.
         step: called with a number of queries as soon as they are measured.
-        in_order: whether what ``first`` gives ranks in the order in which it gives it, rather than
-            by the vectors' cosines.
 
     Raises:
         ValueError: not one label a vector, or a vector with a number that is not finite.
@@ -119,12 +117,9 @@ def measure(
         block = queries[start : start + rows]
         answers = None if first is None else first(block)
         for at, (query, steps) in enumerate(zip(block, _steps(units[block], units), strict=True)):
-            if answers is not None and in_order:
-                steps[answers[at]] = steps.min() - answers.shape[1] + np.arange(answers.shape[1])
-            elif answers is not None:
-                given = steps[answers[at]]
-                np.maximum(steps, given.max(), out=steps)
-                steps[answers[at]] = given
+            if answers is not None:
+                rows_found, scores = answers[at]
+                steps[rows_found] = np.rint(scores * -SCORE_STEPS) - _BEFORE_ALL
             same = members[classes[query]]
             relevant = np.sort(steps[same[same != query]])
             steps[query] = np.iinfo(np.int32).max  # itself: behind all others, and cut off

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from ..output.html import figure, page, pictures, table
 from .retrieval import AnsweredQuery, Evaluation, worst_queries
-from .tables import Results, class_rows, figures, headline, measure_rows
+from .tables import (
+    Results,
+    class_rows,
+    each_alone,
+    figures,
+    headline,
+    measure_rows,
+    stage_rows,
+)
 
 ANSWERS = 7  # shown for each of the worst queries
 
@@ -29,11 +37,15 @@ def _parts(results: Results, worst: int, seed: int) -> Iterator[str]:
         "<p>Every photo is a query against all others of its set; those of its class are right. "
         "Ranges are 95&nbsp;% bootstrap intervals over the queries.</p>"
     )
-    if len(results) > 1:
-        yield f"<h2>Mean of {len(results)} sets</h2>{table(measure_rows(figures(results, seed)))}"
+    alone = each_alone(results)
+    if len(alone) > 1:
+        columns = figures(alone, seed)
+        yield f"<h2>Mean of {len(alone)} sets</h2>"
+        yield table(stage_rows(columns)) + table(measure_rows(columns))
     for evaluations in results:
         yield f"<h2>{escape(headline(evaluations[0]))}</h2>"
-        yield table(measure_rows(figures([evaluations], seed)))
+        columns = figures([evaluations], seed)
+        yield table(stage_rows(columns)) + table(measure_rows(columns))
         yield f"<h3>Classes</h3>{table(class_rows(evaluations, seed))}"
         for one in evaluations:
             yield from _worst(one, worst)

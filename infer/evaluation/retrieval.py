@@ -1,71 +1,66 @@
-"""How well encoders find photos of the same class, and how much of it the graph loses."""
+"""How well encoders find photos of the same class, stage by stage of the way through an index."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..arrays import Ids, Pixels, Vectors
+from ..arrays import Codes, Pixels, Vectors
+from ..encoder.details import quantise_details
 from ..encoder.embed import embed_files
 from ..encoder.onnx_encoder import Encoder, Encodings
 from ..errors import Problem, UsageError
 from ..progress import Progress
-from ..search.exact import Stored
-from ..search.hnsw import TARGET_RECALL, Graph, is_installed
+from ..search.hnsw import is_installed
 from .labelled import LabelledPhotos
-from .metrics import RECALL_AT, Retrieval, measure
+from .metrics import RECALL_AT, Retrieval
+from .stages import GraphRecall, Stages
 
 Step = Callable[[int], None]
-ANSWERS = 10  # that the graph is asked for: what `similar` shows unless told otherwise
-
-
-@dataclass(frozen=True)
-class GraphEvaluation:
-    """One encoder's vectors searched through the graph.
-
-    Attributes:
-        ef_search: that the graph chose for itself.
-        recall: share of the exact ten nearest that it found with that, on a sample of its own.
-        trusted: whether an index would use it; it answers exactly where the recall is too low.
-        retrieval: measured with the first ``ANSWERS`` from the graph. Photos that it missed rank no
-            better than the last of those, all others are in their exact order.
-    """
-
-    ef_search: int
-    recall: float
-    trusted: bool
-    retrieval: Retrieval
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One encoder on one set of labelled photos.
+    """One encoder on one set of labelled photos, or on several as one collection.
 
     Attributes:
         model: name or path of the encoder.
         encoder: the encoder itself.
         photos: the set, less the photos that could not be read.
         problems: those, and folders that could not be listed.
-        vectors: float32, shape = (photos, dimension).
-        exact: every photo compared with all others.
-        graph: the same through the graph; None where it was not asked for, or hnswlib is missing.
+        collection: the photos' vectors, searched as an index does.
+        stages: what each stage of a query's way is worth, in their order; the last is what an index
+            answers with.
+        graph: what the graph says of itself; None where it was not asked for, or hnswlib is
+            missing.
+        sets: how many sets the collection is made of.
     """
 
     model: str
     encoder: Encoder
     photos: LabelledPhotos
     problems: tuple[Problem, ...]
-    vectors: Vectors
-    exact: Retrieval
-    graph: GraphEvaluation | None
+    collection: Stages
+    stages: Mapping[str, Retrieval]
+    graph: GraphRecall | None
+    sets: int = 1
+
+    @property
+    def final(self) -> Retrieval:
+        """What an index answers with, measured."""
+        return list(self.stages.values())[-1]
 
     def classes(self) -> Iterator[tuple[str, Retrieval]]:
         """Go through the classes that were asked for, by name."""
-        labels = np.asarray(self.photos.labels)[self.exact.queries]
+        labels = np.asarray(self.photos.labels)[self.final.queries]
         for label in sorted(set(labels.tolist())):
-            yield label, self.exact.part(labels == label)
+            yield label, self.final.part(labels == label)
 
 
 @dataclass(frozen=True)
@@ -75,8 +70,8 @@ class AnsweredQuery:
     Attributes:
         query: the photo that was asked for.
         average_precision: of its ranking.
-        answers: the nearest others, the best first.
-        scores: their cosines.
+        answers: the first others, the best first.
+        scores: theirs.
     """
 
     query: int
@@ -98,26 +93,19 @@ def evaluate(
         photos: the set.
         encoders: by the name that they shall be called.
         recall_at: the k of recall@k.
-        through_graph: build a graph of each encoder's vectors too, and measure through that.
+        through_graph: find candidates by a graph of each encoder's vectors, as large indexes do.
         progress: called with (steps done, steps to do), a step being a photo that is embedded or a
-            query that is measured.
+            query that is measured at one stage.
 
     Raises:
         UsageError: no class has two photos that can be read.
         EncoderError: an encoder failed.
     """
-    through_graph = through_graph and is_installed()
     sizes = sorted({encoder.image_size for encoder in encoders.values()})
-    steps = len(sizes) + len(encoders) * (1 + through_graph)
-    done, total = 0, len(photos.paths) * steps
-
-    def step(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress:
-            progress(done, total)
-
-    kept, vectors, problems = _embed(photos, list(encoders.values()), sizes, step)
+    stages = 2 + (through_graph and is_installed())  # of an encoder without details
+    steps = len(sizes) + sum(stages + 2 * (e.details_dimension > 0) for e in encoders.values())
+    step = _counted(len(photos.paths) * steps, progress)
+    kept, encoded, problems = _embed(photos, list(encoders.values()), sizes, step)
     problems = [Problem(photos.folder / c.path, c.reason) for c in photos.closed] + problems
     readable = LabelledPhotos(
         photos.folder,
@@ -128,39 +116,89 @@ def evaluate(
     )
     if len(set(readable.labels)) == len(kept):
         raise UsageError(f"no class in {photos.folder} has two photos that can be read")
-    return [
-        Evaluation(
-            model,
-            encoder,
-            readable,
-            tuple(problems),
-            own,
-            measure(own, readable.labels, recall_at, step=step),
-            _through_graph(own, readable.labels, recall_at, step) if through_graph else None,
+    found = []
+    for (model, encoder), (vectors, codes) in zip(encoders.items(), encoded, strict=True):
+        collection = Stages(vectors, codes, through_graph)
+        measured = collection.measured(readable.labels, recall_at, step)
+        about = (tuple(problems), collection, measured, collection.graph)
+        found.append(Evaluation(model, encoder, readable, *about))
+    return found
+
+
+def evaluate_together(
+    results: Sequence[Sequence[Evaluation]],
+    recall_at: Sequence[int] = RECALL_AT,
+    through_graph: bool = True,
+    progress: Progress | None = None,
+) -> list[Evaluation]:
+    """Measure several sets as one collection; a class is one of one set, whatever its name.
+
+    Args:
+        results: for each set, what :func:`evaluate` gave with the same encoders.
+        recall_at: as for :func:`evaluate`.
+        through_graph: likewise.
+        progress: likewise.
+    """
+    photos = _joined([evaluations[0].photos for evaluations in results])
+    steps = sum(len(one.stages) for one in results[0])
+    step = _counted(len(photos.paths) * steps, progress)
+    found = []
+    for column in zip(*results, strict=True):
+        parts = [one.collection for one in column]
+        codes = [part.codes for part in parts if part.codes is not None]
+        collection = Stages(
+            np.concatenate([part.vectors for part in parts]),
+            np.concatenate(codes) if codes else None,
+            through_graph,
         )
-        for (model, encoder), own in zip(encoders.items(), vectors, strict=True)
-    ]
+        measured = collection.measured(photos.labels, recall_at, step)
+        problems = tuple(problem for one in column for problem in one.problems)
+        about = (problems, collection, measured, collection.graph, len(results))
+        found.append(Evaluation(column[0].model, column[0].encoder, photos, *about))
+    return found
 
 
 def worst_queries(evaluation: Evaluation, count: int, answers: int) -> list[AnsweredQuery]:
     """Give the queries of the lowest average precision with their first answers, worst first."""
-    precisions = evaluation.exact.of("mAP")
+    precisions = evaluation.final.of("mAP")
     chosen = np.argsort(precisions, kind="stable")[:count]
+    queries = evaluation.final.queries[chosen]
     answered = []
-    for place in chosen:
-        query = int(evaluation.exact.queries[place])
-        scores = evaluation.vectors @ evaluation.vectors[query]
-        scores[query] = -np.inf
-        nearest = np.argsort(-scores, kind="stable")[: min(answers, len(scores) - 1)]
+    for place, query, (found, scores) in zip(
+        chosen, queries, evaluation.collection.answers(queries), strict=True
+    ):
+        best = np.argsort(-scores, kind="stable")[:answers]
         answered.append(
             AnsweredQuery(
-                query,
+                int(query),
                 float(precisions[place]),
-                tuple(nearest.tolist()),
-                tuple(scores[nearest].clip(-1, 1).tolist()),
+                tuple(found[best].tolist()),
+                tuple(scores[best].tolist()),
             )
         )
     return answered
+
+
+def _counted(total: int, progress: Progress | None) -> Step:
+    done = 0
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, total)
+
+    return step
+
+
+def _joined(sets: Sequence[LabelledPhotos]) -> LabelledPhotos:
+    return LabelledPhotos(
+        Path(os.path.commonpath([one.folder.absolute() for one in sets])),
+        tuple(path.absolute() for one in sets for path in one.paths),
+        tuple(f"{one.folder}/{label}" for one in sets for label in one.labels),
+        sum(one.outside for one in sets),
+        (),
+    )
 
 
 class _SideBySide:
@@ -172,16 +210,16 @@ class _SideBySide:
 
     def encode(self, images: Pixels) -> Encodings:
         each = [encoder.encode(images) for encoder in self._encoders]
-        return Encodings(
-            np.hstack([one.embeddings for one in each]), np.hstack([one.details for one in each])
-        )
+        # Rounded here, each by its own largest number, so that rounding all of them changes none.
+        details = [quantise_details(one.details).astype(np.float32) for one in each]
+        return Encodings(np.hstack([one.embeddings for one in each]), np.hstack(details))
 
 
 def _embed(
     photos: LabelledPhotos, encoders: Sequence[Encoder], sizes: list[int], step: Step
-) -> tuple[list[int], list[Vectors], list[Problem]]:
-    """Embed a set: the rows that every encoder has, the vectors of each, the unreadable photos."""
-    embedded: dict[int, dict[int, Vectors]] = {}  # image size → row → vectors end to end
+) -> tuple[list[int], list[tuple[Vectors, Codes | None]], list[Problem]]:
+    """Embed a set: the rows that every encoder has, what each gives, the unreadable photos."""
+    embedded: dict[int, dict[int, tuple[Vectors, Codes]]] = {}  # image size → row → end to end
     problems: dict[int, Problem] = {}
     for size in sizes:
         alike = [encoder for encoder in encoders if encoder.image_size == size]
@@ -191,17 +229,20 @@ def _embed(
                 if file.vector is None:
                     problems[row] = Problem(file.path, file.problem or "")
                 else:
-                    rows[row] = file.vector
+                    codes = np.empty(0, np.int8) if file.details is None else file.details
+                    rows[row] = file.vector, codes
                 row += 1
             step(len(batch))
     kept = [row for row in range(len(photos.paths)) if row not in problems]
-    found: dict[int, Vectors] = {}
+    found: dict[int, tuple[Vectors, Codes | None]] = {}
     for size in sizes:
         numbers = [n for n, encoder in enumerate(encoders) if encoder.image_size == size]
-        joined = np.stack([embedded[size][row] for row in kept]) if kept else np.empty((0, 0))
-        ends = np.cumsum([encoders[n].dimension for n in numbers])[:-1]
-        parts = np.split(joined.astype(np.float32, copy=False), ends, axis=1)
-        found.update(zip(numbers, parts, strict=True))
+        alike = [encoders[n] for n in numbers]
+        rows = embedded[size]
+        vectors = _apart([rows[row][0] for row in kept], [one.dimension for one in alike])
+        details = _apart([rows[row][1] for row in kept], [one.details_dimension for one in alike])
+        for number, own, codes in zip(numbers, vectors, details, strict=True):
+            found[number] = own.astype(np.float32), codes if codes.shape[1] else None
     return (
         kept,
         [found[n] for n in range(len(encoders))],
@@ -209,29 +250,7 @@ def _embed(
     )
 
 
-def _through_graph(
-    vectors: Vectors, labels: Sequence[str], recall_at: Sequence[int], step: Step
-) -> GraphEvaluation:
-    everything = np.arange(len(vectors), dtype=np.int64)
-    graph = Graph.build(Stored.of_arrays(everything, vectors))
-    count = min(ANSWERS, len(vectors) - 1)
-
-    def first(queries: Ids) -> Ids:
-        # One more, since a stored photo finds itself; where it did not, the last goes instead.
-        answers = graph.nearest(vectors[queries], count + 1)
-        found = np.stack(
-            [
-                # Where the graph cannot tell, an index answers exactly.
-                np.argsort(-(vectors @ vectors[query]), kind="stable")[: count + 1]
-                if answer is None
-                else answer.ids[: count + 1]
-                for query, answer in zip(queries, answers, strict=True)
-            ]
-        )
-        itself = found == queries[:, None]
-        itself[~itself.any(axis=1), -1] = True
-        others: Ids = found[~itself].reshape(len(queries), count)
-        return others
-
-    retrieval = measure(vectors, labels, recall_at, first, step=step)
-    return GraphEvaluation(graph.ef_search, graph.recall, graph.recall >= TARGET_RECALL, retrieval)
+def _apart(rows: Sequence[NDArray[Any]], lengths: Sequence[int]) -> list[NDArray[Any]]:
+    """Take rows apart that were joined end to end."""
+    joined = np.stack(rows) if rows else np.empty((0, sum(lengths)))
+    return np.split(joined, np.cumsum(lengths)[:-1], axis=1)

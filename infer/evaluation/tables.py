@@ -1,4 +1,4 @@
-"""An evaluation's figures, as a table for a terminal and as JSON."""
+"""An evaluation's figures, as tables for a terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .metrics import Estimate, estimate
-from .retrieval import ANSWERS, Evaluation
+from .retrieval import Evaluation
 
 Results = Sequence[Sequence[Evaluation]]  # for each set, an evaluation for each encoder
 Estimates = Mapping[str, Estimate]
+SHOWN = ("P@1", "P@10", "mAP")  # of each stage: what people see first
 
 
 @dataclass(frozen=True)
@@ -19,34 +20,35 @@ class Figures:
 
     Attributes:
         model: its name or path.
-        exact: every measure, every photo compared with all others.
-        graph: likewise through the graph; None where that was not asked for.
-        graph_loss: how much less that is, each query compared with itself.
-        gain: how much more this encoder has than the first one; None for the first one.
+        stages: every measure after each stage of the way through an index, in their order.
+        final: those of the last stage: what an index answers with.
+        gain: how much more this encoder has than the first one, each query compared with itself;
+            None for the first one.
     """
 
     model: str
-    exact: Estimates
-    graph: Estimates | None
-    graph_loss: Estimates | None
+    stages: Mapping[str, Estimates]
+    final: Estimates
     gain: Estimates | None
 
 
 def figures(results: Results, seed: int = 0) -> list[Figures]:
     """Average each encoder over the sets that are given (one or more)."""
     columns = list(zip(*results, strict=True))
-    first = [one.exact for one in columns[0]]
+    first = [one.final for one in columns[0]]
     found = []
     for column in columns:
-        exact = [one.exact for one in column]
-        graph = [one.graph.retrieval for one in column if one.graph]
+        stages = {
+            name: estimate([one.stages[name] for one in column], seed=seed)
+            for name in column[0].stages
+        }
+        final = [one.final for one in column]
         found.append(
             Figures(
                 column[0].model,
-                estimate(exact, seed=seed),
-                estimate(graph, seed=seed) if graph else None,
-                estimate(exact, graph, seed) if graph else None,
-                None if column is columns[0] else estimate(exact, first, seed),
+                stages,
+                list(stages.values())[-1],
+                None if column is columns[0] else estimate(final, first, seed),
             )
         )
     return found
@@ -57,14 +59,17 @@ def as_objects(results: Results, per_class: bool, seed: int = 0) -> Iterator[dic
     for evaluations in results:
         for one, told in zip(evaluations, figures([evaluations], seed), strict=True):
             line = {
-                "set": str(one.photos.folder),
+                "set": str(one.photos.folder) if one.sets == 1 else None,
+                "sets": one.sets,
+                "together": one.sets > 1,
                 **asdict(told),
                 "encoder_digest": one.encoder.digest,
                 "dimension": one.encoder.dimension,
+                "details": one.encoder.details_dimension,
                 "photos": len(one.photos.paths),
                 "classes": len(set(one.photos.labels)),
-                "queries": len(one.exact.queries),
-                "alone": one.exact.alone,
+                "queries": len(one.final.queries),
+                "alone": one.final.alone,
                 "outside": one.photos.outside,
                 "unreadable": [{"path": str(u.path), "reason": u.reason} for u in one.problems],
                 "graph_ef_search": one.graph.ef_search if one.graph else None,
@@ -76,33 +81,44 @@ def as_objects(results: Results, per_class: bool, seed: int = 0) -> Iterator[dic
                     for label, part in one.classes()
                 }
             yield line
-    if len(results) > 1:
-        for told in figures(results, seed):
-            yield {"set": None, "sets": len(results), **asdict(told)}
+    alone = each_alone(results)
+    if len(alone) > 1:
+        for told in figures(alone, seed):
+            yield {"set": None, "sets": len(alone), "together": False, **asdict(told)}
+
+
+def each_alone(results: Results) -> Results:
+    """Leave out what several sets as one collection gave."""
+    return [evaluations for evaluations in results if evaluations[0].sets == 1]
 
 
 def as_tables(results: Results, per_class: bool, seed: int = 0) -> Iterator[str]:
-    """Lay out each set, then the mean over several sets: a row a measure, a column an encoder."""
+    """Lay out each set, then the mean over several: a row a stage, then a row a measure."""
     for evaluations in results:
-        parts = [headline(evaluations[0]), aligned(measure_rows(figures([evaluations], seed)))]
+        columns = figures([evaluations], seed)
+        parts = [headline(evaluations[0]), aligned(stage_rows(columns))]
+        parts.append(aligned(measure_rows(columns)))
         if evaluations[0].graph:
             parts.append(aligned(_graphs(evaluations)))
         if per_class:
             parts.append(aligned(class_rows(evaluations, seed)))
         yield "\n".join(parts)
-    if len(results) > 1:
-        yield f"mean of {len(results)} sets\n{aligned(measure_rows(figures(results, seed)))}"
+    alone = each_alone(results)
+    if len(alone) > 1:
+        columns = figures(alone, seed)
+        tables = f"{aligned(stage_rows(columns))}\n{aligned(measure_rows(columns))}"
+        yield f"mean of {len(alone)} sets\n{tables}"
 
 
 def class_rows(evaluations: Sequence[Evaluation], seed: int = 0) -> list[list[str]]:
     """Tabulate the classes, a header first: queries, then mAP and P@1 of each encoder."""
-    rows = [["class", "queries", *(f"{m} {e.model}" for e in evaluations for m in ("mAP", "P@1"))]]
+    rows = [["class", "queries", *(f"{m} {e.model}" for e in evaluations for m in SHOWN)]]
     for parts in zip(*(one.classes() for one in evaluations), strict=True):
         label, part = parts[0]
         row = [label, f"{len(part.queries):,}"]
         for _, one in parts:
             found = estimate([one], seed=seed)
-            row += [interval(found["mAP"]), interval(found["P@1"])]
+            row += [interval(found[name]) for name in SHOWN]
         rows.append(row)
     return rows
 
@@ -129,35 +145,36 @@ def _plain(estimates: Estimates) -> dict[str, Any]:
 
 def headline(one: Evaluation) -> str:
     """Tell what a set holds."""
-    classes, queries = len(set(one.photos.labels)), len(one.exact.queries)
-    alone = f" ({one.exact.alone:,} are alone in their class)" if one.exact.alone else ""
+    classes, queries = len(set(one.photos.labels)), len(one.final.queries)
+    alone = f" ({one.final.alone:,} are alone in their class)" if one.final.alone else ""
+    name = str(one.photos.folder) if one.sets == 1 else f"{one.sets} sets as one collection"
     return (
-        f"{one.photos.folder}: {len(one.photos.paths):,} photos, {classes:,} classes, "
-        f"{queries:,} queries{alone}"
+        f"{name}: {len(one.photos.paths):,} photos, {classes:,} classes, {queries:,} queries{alone}"
     )
 
 
+def stage_rows(columns: Sequence[Figures]) -> list[list[str]]:
+    """Tabulate what is found after each stage, a header first; a row of one cell is a heading."""
+    rows = [["after each stage", *SHOWN]]
+    for column in columns:
+        if len(columns) > 1:
+            rows.append([column.model])
+        for name, estimates in column.stages.items():
+            rows.append([name, *(interval(estimates[measure]) for measure in SHOWN)])
+    return rows
+
+
 def measure_rows(columns: Sequence[Figures]) -> list[list[str]]:
-    """Tabulate every measure, a header first; a row of one cell is a heading."""
-    names = list(columns[0].exact)
-    rows = [["", *(column.model for column in columns)]]
-    rows += [[name, *(interval(c.exact[name]) for c in columns)] for name in names]
-    if columns[0].graph:
-        rows.append([f"through the graph (the first {ANSWERS} answers)"])
-        rows += [[name, *(_lost(c, name) for c in columns)] for name in names]
+    """Tabulate every measure of the answers, a header first; a row of one cell is a heading."""
+    names = list(columns[0].final)
+    rows = [["answers", *(column.model for column in columns)]]
+    rows += [[name, *(interval(c.final[name]) for c in columns)] for name in names]
     if len(columns) > 1:
         rows.append([f"more than {columns[0].model}"])
         rows += [
             [name, *(interval(c.gain[name]) if c.gain else "" for c in columns)] for name in names
         ]
     return rows
-
-
-def _lost(column: Figures, name: str) -> str:
-    if not column.graph or not column.graph_loss:
-        return ""
-    lost = round(column.graph_loss[name].value, 4) + 0.0  # no negative zero
-    return f"{column.graph[name].value:.3f} ({lost:.4f} lost)"
 
 
 def _graphs(evaluations: Sequence[Evaluation]) -> list[list[str]]:

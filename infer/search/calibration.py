@@ -72,11 +72,20 @@ def renew(writer: Writer) -> None:
     )
 
 
+def mean_of(rows: Vectors, count: int) -> Vectors:
+    """Give the mean to take off: of a sample, float32, shape = (n, m), of so many photos.
+
+    Returns:
+        float32, shape = (m,); zeros where the collection is too small.
+    """
+    if count < LEAST_FOR_A_MEAN or not len(rows):
+        return np.zeros(rows.shape[1], dtype="<f4")
+    return np.asarray(rows.mean(axis=0, dtype=np.float64), dtype="<f4")
+
+
 def _measured(rows: Vectors, count: int) -> tuple[Vectors, bytes]:
     """Give the mean of a sample of so many photos, and the rarity of scores with it taken off."""
-    mean = np.zeros(rows.shape[1], dtype="<f4")
-    if count >= LEAST_FOR_A_MEAN and len(rows):
-        mean = rows.mean(axis=0, dtype=np.float64).astype("<f4")
+    mean = mean_of(rows, count)
     if len(rows) < 2:
         return mean, b""
     return mean, Rarity.of(centred(rows, mean)).to_text().encode()

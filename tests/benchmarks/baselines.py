@@ -1,10 +1,9 @@
 """Measure every stage of a search on labelled folders, beside the features that it comes from.
 
-Rows: MobileNet v1's 1,024 pooled values as they are; and, of each encoder, its embeddings as they
-are, minus the collection's mean, then with the best candidates ordered by their details, each
-alone, then averaged with those among them that are like it. Columns: each set alone, their mean,
-and all sets as one collection; P@1, P@10 and mAP with 95 % bootstrap intervals. Every photo is
-decoded by the product's own code, and ordered and measured by it. Needs the extra `train`.
+Rows: MobileNet v1's 1,024 pooled values, as they are and less the collection's mean; and every stage
+of a search by each encoder, as `imgsim-edge evaluate` measures it. Columns: each set alone, their
+mean, and all sets as one collection; P@1, P@10 and mAP with 95 % bootstrap intervals. Every photo is
+decoded by the product's own code, and found, ordered and measured by it. Needs the extra `train`.
 
     python tests/benchmarks/baselines.py SET... --weights FILE --model default
 """
@@ -15,41 +14,23 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from imgsim_edge.infer.arrays import Ids, Pixels, Vectors
-from imgsim_edge.infer.encoder.details import details_of
+from imgsim_edge.infer.arrays import Codes, Pixels, Vectors
 from imgsim_edge.infer.encoder.embed import embed_files
 from imgsim_edge.infer.encoder.onnx_encoder import Encoder, Encodings
 from imgsim_edge.infer.evaluation.labelled import labelled_photos
-from imgsim_edge.infer.evaluation.metrics import Retrieval, estimate, measure
+from imgsim_edge.infer.evaluation.metrics import Retrieval, estimate
+from imgsim_edge.infer.evaluation.stages import Stages
 from imgsim_edge.infer.evaluation.tables import interval
 from imgsim_edge.infer.photos.decode import IMAGE_SIZE
-from imgsim_edge.infer.search.rerank import CANDIDATES, final_scores
-from imgsim_edge.infer.search.scores import centred, cosines
-from numpy.typing import NDArray
 
-Order = Callable[[Vectors, Vectors], NDArray[np.float64]]  # query, candidates → scores
+Encoded = tuple[Vectors, Codes | None]  # embeddings and, where there are some, details
 RAW = "MobileNet v1 pooled features, raw"
-STAGES = ("as they are", "minus the mean", "+ details", "+ averages")
 SHOWN = ("P@1", "P@10", "mAP")
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A collection as one encoder sees it; rows of unit length.
-
-    Attributes:
-        embeddings: float32, shape = (photos, dimension).
-        details: float32, shape = (photos, details_dimension), as an index keeps them; or none.
-    """
-
-    embeddings: Vectors
-    details: Vectors | None = None
 
 
 class PooledFeatures:
@@ -83,40 +64,14 @@ def encoded(paths: Sequence[Path], encoder: Encoder | PooledFeatures) -> Encoded
             sys.exit(f"error: {file.path}: {file.problem}")
     embeddings = np.stack([file.vector for file in files if file.vector is not None])
     details = [file.details for file in files if file.details is not None]
-    return Encoded(embeddings, details_of(np.stack(details)) if details else None)
+    return embeddings, np.stack(details) if details else None
 
 
 def joined(parts: Sequence[Encoded]) -> Encoded:
     """Make one collection of several."""
-    details = [part.details for part in parts if part.details is not None]
-    return Encoded(
-        np.concatenate([part.embeddings for part in parts]),
-        np.concatenate(details) if details else None,
-    )
-
-
-def stages(own: Encoded, labels: Sequence[str]) -> dict[str, Retrieval]:
-    """Measure a search stage by stage."""
-    embeddings = centred(own.embeddings, own.embeddings.mean(axis=0))
-    found = {STAGES[0]: measure(own.embeddings, labels), STAGES[1]: measure(embeddings, labels)}
-    if own.details is not None:
-        details = centred(own.details, own.details.mean(axis=0))
-        for name, order in ((STAGES[2], cosines), (STAGES[3], final_scores)):
-            first = partial(ordered, embeddings, details, order)
-            found[name] = measure(embeddings, labels, first=first, in_order=True)
-    return found
-
-
-def ordered(embeddings: Vectors, details: Vectors, order: Order, rows: Ids) -> Ids:
-    """Find the best candidates of some photos by embeddings and order them by details."""
-    answers = []
-    for row in rows:
-        scores = embeddings @ embeddings[row]
-        scores[row] = -np.inf
-        best = np.argsort(-scores, kind="stable")[: min(CANDIDATES, len(scores) - 1)]
-        own = order(details[row], details[best])
-        answers.append(best[np.argsort(-own, kind="stable")])
-    return np.stack(answers).astype(np.int64)
+    details = [codes for _, codes in parts if codes is not None]
+    embeddings = np.concatenate([vectors for vectors, _ in parts])
+    return embeddings, np.concatenate(details) if details else None
 
 
 def measured(
@@ -134,9 +89,9 @@ def measured(
         for folder, own in zip(sets, photos, strict=True):
             print(f"{name}: {folder}", file=sys.stderr)
             parts.append(encoded(own.paths, encoder))
-            for stage, found in stages(parts[-1], own.labels).items():
+            for stage, found in Stages(*parts[-1]).measured(own.labels).items():
                 each.setdefault(_row(name, stage), []).append(found)
-        for stage, found in stages(joined(parts), everyone).items():
+        for stage, found in Stages(*joined(parts)).measured(everyone).items():
             together[_row(name, stage)] = found
     return each, together
 

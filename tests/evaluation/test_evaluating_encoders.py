@@ -9,9 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Run, fails
+from imgsim_edge.infer import ImageIndex
 from imgsim_edge.infer.encoder.onnx_encoder import Encoder
+from imgsim_edge.infer.evaluation import stages
 from imgsim_edge.infer.evaluation.labelled import labelled_photos
 from imgsim_edge.infer.evaluation.retrieval import evaluate, worst_queries
+from imgsim_edge.infer.evaluation.stages import (
+    AVERAGED,
+    CENTRED,
+    DETAILS,
+    EMBEDDINGS,
+    GRAPH,
+    Stages,
+)
 from imgsim_edge.infer.output.html import figure, pictures
 from imgsim_edge.infer.search.exact import Nearest
 from imgsim_edge.infer.search.hnsw import Graph
@@ -53,9 +63,10 @@ def test_a_photos_class_is_the_first_folder_below_the_set(labelled: Path) -> Non
 
 def test_average_precision_is_scikit_learns_on_real_photos(labelled: Path) -> None:
     (found,) = evaluate(labelled_photos(labelled), {"default": Encoder()})
-    cosines = np.rint((found.vectors @ found.vectors.T).astype(np.float64) * 2**20)
+    vectors, measured = found.collection.vectors, found.stages[EMBEDDINGS]
+    cosines = np.rint((vectors @ vectors.T).astype(np.float64) * 2**20)
     labels = np.asarray(found.photos.labels)
-    for query, value in zip(found.exact.queries, found.exact.of("mAP"), strict=True):
+    for query, value in zip(measured.queries, measured.of("mAP"), strict=True):
         others = np.arange(24) != query
         right = labels[others] == labels[query]
         assert value == pytest.approx(average_precision_score(right, cosines[query, others]))
@@ -70,16 +81,19 @@ def test_each_set_is_ranked_within_itself_and_the_mean_counts_each_once(
         for photo in sorted(labelled.glob("*/0.jpg"))[:2]:  # each class holds the same two
             (other / name / f"{photo.parent.name}.jpg").write_bytes(photo.read_bytes())
     done = run("evaluate", labelled, other, "--json")
-    first, second, mean = map(json.loads, done.stdout.splitlines())
+    first, second, together, mean = map(json.loads, done.stdout.splitlines())
     assert done.stderr == ""
-    assert list(first["exact"]) == MEASURES
+    assert list(first["final"]) == MEASURES
+    assert first["final"] == list(first["stages"].values())[-1]
     assert (first["set"], first["photos"], first["queries"]) == (str(labelled), 24, 24)
     assert (second["photos"], second["classes"]) == (4, 2)
     # The twin in the other class comes first, the only relevant photo after it.
-    assert second["exact"]["P@1"]["value"] == 0.0
-    assert (mean["set"], mean["sets"]) == (None, 2)
-    average = (first["exact"]["mAP"]["value"] + second["exact"]["mAP"]["value"]) / 2
-    assert mean["exact"]["mAP"]["value"] == pytest.approx(average)
+    assert second["final"]["P@1"]["value"] == 0.0
+    assert (mean["set"], mean["sets"], mean["together"]) == (None, 2, False)
+    assert (together["set"], together["sets"], together["together"]) == (None, 2, True)
+    assert (together["photos"], together["classes"], together["queries"]) == (28, 8, 28)
+    average = (first["final"]["mAP"]["value"] + second["final"]["mAP"]["value"]) / 2
+    assert mean["final"]["mAP"]["value"] == pytest.approx(average)
 
 
 def test_encoders_stand_side_by_side_on_the_same_photos(
@@ -88,10 +102,11 @@ def test_encoders_stand_side_by_side_on_the_same_photos(
     both = run("evaluate", labelled, "--model", "default", "--model", tiny, "--json")
     ours, colours = map(json.loads, both.stdout.splitlines())
     alone = json.loads(run("evaluate", labelled, "--model", tiny, "--json").stdout)
-    assert colours["exact"] == alone["exact"]
+    assert colours["final"] == alone["final"]
+    assert list(alone["stages"]) == [EMBEDDINGS, CENTRED, GRAPH]
     assert (ours["dimension"], colours["dimension"]) == (64, 8)
     assert (ours["gain"], alone["gain"]) == (None, None)
-    gain = colours["exact"]["mAP"]["value"] - ours["exact"]["mAP"]["value"]
+    gain = colours["final"]["mAP"]["value"] - ours["final"]["mAP"]["value"]
     assert colours["gain"]["mAP"]["value"] == pytest.approx(gain)
     assert gain < 0  # colours alone tell less
 
@@ -102,23 +117,55 @@ def test_the_table_has_a_column_for_each_encoder_and_a_row_for_each_class(
     done = run("evaluate", labelled, "--model", "default", "--model", tiny, "--per-class")
     lines = done.stdout.splitlines()
     assert lines[0] == f"{labelled}: 24 photos, 6 classes, 24 queries"
-    assert lines[1].split() == ["default", str(tiny)]
+    assert lines[1].split() == ["after", "each", "stage", "P@1", "P@10", "mAP"]
+    assert ["answers", "default", str(tiny)] in [line.split() for line in lines]
     for name in [*MEASURES, *(folder.name for folder in labelled.iterdir())]:
         assert any(line.strip().startswith(f"{name} ") for line in lines), name
 
 
-def test_what_the_graph_loses_is_measured_apart(
-    labelled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photos, encoders = labelled_photos(labelled), {"default": Encoder()}
-    steps: list[tuple[int, int]] = []
-    (found,) = evaluate(photos, encoders, progress=lambda done, total: steps.append((done, total)))
-    assert found.graph is not None
-    assert steps[-1] == (72, 72)  # embedded, measured exactly, measured through the graph
-    assert steps == sorted(steps)
-    assert found.graph.recall == 1.0  # 24 photos: it cannot miss one
-    assert found.graph.retrieval.values == pytest.approx(found.exact.values)
+@pytest.fixture(scope="module")
+def detailed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that gives details, too."""
+    path = tmp_path_factory.mktemp("detailed") / "detailed.onnx"
+    path.write_bytes(tiny_encoder(details=16))
+    return path
 
+
+def test_every_stage_of_the_way_through_an_index_is_measured(
+    labelled: Path, detailed: Path, tmp_path: Path
+) -> None:
+    steps: list[tuple[int, int]] = []
+    (found,) = evaluate(
+        labelled_photos(labelled),
+        {"detailed": Encoder(detailed)},
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert steps[-1] == (6 * 24, 6 * 24)  # embedded, then measured at each stage
+    assert list(found.stages) == [EMBEDDINGS, CENTRED, GRAPH, DETAILS, AVERAGED]
+    assert found.final is found.stages[AVERAGED]
+    assert found.graph is not None
+    assert found.graph.recall == 1.0  # 24 photos: it cannot miss one
+    assert found.stages[GRAPH].values == pytest.approx(found.stages[CENTRED].values)
+
+    # What is measured is what an index answers.
+    with ImageIndex.create(tmp_path / "index", detailed) as index:
+        index.add([labelled])
+        photo_of = {photo.path: photo for photo in index.photos()}
+        queries = list(range(24))
+        answers = index.similar_many([photo_of[found.photos.paths[q]] for q in queries], 24)
+    for query, matches in zip(queries, answers, strict=True):
+        rows, scores = found.collection.answers(np.array([query]))[0]
+        expected = dict(zip((found.photos.paths[row] for row in rows), scores, strict=True))
+        assert {m.path: m.score for m in matches} == pytest.approx(expected)
+
+
+def test_what_the_graph_misses_is_lost(
+    labelled: Path, detailed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = evaluate(labelled_photos(labelled), {"detailed": Encoder(detailed)})
+    labels, vectors, codes = found.photos.labels, found.collection.vectors, found.collection.codes
+    monkeypatch.setattr(stages, "candidates_for", lambda _: 15)
+    lossy, without = Stages(vectors, codes), Stages(vectors, codes)
     true_nearest = Graph.nearest
 
     def worse(graph: Graph, queries: np.ndarray, k: int) -> list[Nearest]:
@@ -131,19 +178,26 @@ def test_what_the_graph_loses_is_measured_apart(
         ]
 
     monkeypatch.setattr(Graph, "nearest", worse)
-    (lossy,) = evaluate(photos, encoders)
-    assert lossy.graph is not None
-    assert np.array_equal(lossy.exact.values, found.exact.values)
-    assert lossy.graph.retrieval.of("P@1").mean() < 0.3 < found.exact.of("P@1").mean()
-    assert lossy.graph.retrieval.of("recall@100") == pytest.approx(found.exact.of("recall@100"))
+    measured = lossy.measured(labels)
+    for stage in (EMBEDDINGS, CENTRED):
+        assert np.array_equal(measured[stage].values, found.stages[stage].values)
+    for stage in (GRAPH, DETAILS, AVERAGED):
+        assert measured[stage].of("P@1").mean() < found.stages[stage].of("P@1").mean()
 
     monkeypatch.setattr(
         Graph, "nearest", lambda _, queries, *__: [None] * len(queries)
     )  # an index answers exactly then
-    (exact,) = evaluate(photos, encoders)
-    assert exact.graph is not None
-    assert exact.graph.retrieval.values == pytest.approx(found.exact.values)
-    assert not exact.graph.trusted
+    exact = without.measured(labels)
+    assert exact[GRAPH].values == pytest.approx(found.stages[CENTRED].values)
+
+
+def test_encoders_of_one_size_are_rounded_each_by_itself(labelled: Path, detailed: Path) -> None:
+    other = detailed.with_name("other.onnx")
+    other.write_bytes(tiny_encoder(details=8, seed=3))
+    photos = labelled_photos(labelled)
+    (alone,) = evaluate(photos, {"other": Encoder(other)})
+    _, beside = evaluate(photos, {"detailed": Encoder(detailed), "other": Encoder(other)})
+    assert np.array_equal(alone.collection.codes, beside.collection.codes)
 
 
 def test_unreadable_photos_are_named_and_left_out(run: Run, labelled: Path, tmp_path: Path) -> None:
@@ -164,17 +218,18 @@ def test_unreadable_photos_are_named_and_left_out(run: Run, labelled: Path, tmp_
         "cannot read set/chelsea/broken.jpg: not an image of a known format",
     ]
     assert (answer["photos"], answer["queries"], answer["alone"]) == (9, 8, 1)
-    assert (answer["outside"], answer["graph"]) == (1, None)
+    assert (answer["outside"], answer["graph_recall"]) == (1, None)
+    assert list(answer["stages"]) == [EMBEDDINGS, CENTRED]
     assert [u["path"] for u in answer["unreadable"]] == ["set/chelsea/broken.jpg"]
 
 
 def test_the_worst_queries_come_with_their_nearest_photos(labelled: Path) -> None:
     (found,) = evaluate(labelled_photos(labelled), {"default": Encoder()}, through_graph=False)
     answered = worst_queries(found, count=5, answers=3)
-    lowest = sorted(found.exact.of("mAP"))[:5]
+    lowest = sorted(found.final.of("mAP"))[:5]
     assert [one.average_precision for one in answered] == pytest.approx(lowest)
     for one in answered:
-        cosines = found.vectors @ found.vectors[one.query]
+        cosines = found.collection.centred @ found.collection.centred[one.query]
         cosines[one.query] = -2
         assert list(one.scores) == pytest.approx(sorted(cosines, reverse=True)[:3], abs=1e-6)
 
