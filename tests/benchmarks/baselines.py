@@ -1,9 +1,10 @@
 """Measure every stage of a search on labelled folders, beside the features that it comes from.
 
-Rows: MobileNet v1's 1,024 pooled values, as they are and less the collection's mean; and every stage
-of a search by each encoder, as `imgsim-edge evaluate` measures it. Columns: each set alone, their
-mean, and all sets as one collection; P@1, P@10 and mAP with 95 % bootstrap intervals. Every photo is
-decoded by the product's own code, and found, ordered and measured by it. Needs the extra `train`.
+Rows: MobileNet v1's 1,024 pooled values, as they are and less the collection's mean; and every
+stage of a search by each encoder, as `imgsim-edge evaluate` measures it. Columns: each set alone,
+their mean, and all sets as one collection; P@1, P@10 and mAP with 95 % bootstrap intervals. Every
+photo is decoded by the product's own code, and found, ordered and measured by it. Needs the extra
+`train`.
 
     python tests/benchmarks/baselines.py SET... --weights FILE --model default
 """
@@ -52,7 +53,7 @@ class PooledFeatures:
         """Give the features of a batch of photos: float32, shape = (photos, 1024)."""
         values = self._network(images.astype(np.float32) / 127.5 - 1.0, training=False)
         features = np.asarray(values)
-        features /= np.linalg.norm(features, axis=1, keepdims=True)
+        features = features / np.linalg.norm(features, axis=1, keepdims=True)
         return Encodings(features, np.empty((len(images), 0), np.float32))
 
 

@@ -41,7 +41,7 @@ def test_the_benchmark_runs(name: str, tmp_path: Path) -> None:
 
 def test_every_stage_of_a_search_is_measured(labelled: Path, tmp_path: Path) -> None:
     told = run_benchmark(tmp_path, "baselines", str(labelled), "--model", "default")
-    assert "| default: minus the mean |" in told
+    assert "| default: less the collection's mean |" in told
 
 
 def test_second_photos_are_made_and_looked_for(tmp_path: Path) -> None:
