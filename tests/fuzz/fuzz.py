@@ -40,6 +40,9 @@ from target import Target  # noqa: E402
 PATIENCE = 60.0  # seconds that one file may take, also on a machine with other things to do
 ADDRESS_SPACE = 6 << 30  # bytes that a child may reserve
 README = HERE / "README.md"
+_HEAD = (
+    "| kind | files tried | failures | peak memory, MiB | seconds |\n|---|---:|---:|---:|---:|\n"
+)
 _TABLE = ("<!-- table -->", "<!-- end of the table -->")
 
 
@@ -220,15 +223,22 @@ def child(kind: str) -> None:
 
 def table(outcomes: Iterable[Outcome]) -> str:
     """Write outcomes as a table of Markdown."""
-    lines = [
-        "| kind | files tried | failures | peak memory, MiB | seconds |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {o.kind} | {o.tried:,} | {len(o.failures)} | {o.peak} | {o.seconds:,.0f} |"
+    return _HEAD + "".join(
+        f"| {o.kind} | {o.tried:,} | {len(o.failures)} | {o.peak} | {o.seconds:,.0f} |\n"
         for o in outcomes
-    ]
-    return "\n".join(lines) + "\n"
+    )
+
+
+def write_table(outcomes: list[Outcome]) -> None:
+    """Put the rows of some kinds into the README, in place of those that they had there."""
+    before, rest = README.read_text("utf-8").split(_TABLE[0])
+    old, after = rest.split(_TABLE[1])
+    rows = {line.split(" | ")[0]: line for line in old.strip().splitlines()[2:]}
+    rows |= {line.split(" | ")[0]: line for line in table(outcomes).splitlines()[2:]}
+    order = [f"| {kind}" for kind in all_targets()]
+    text = "".join(rows[kind] + "\n" for kind in order if kind in rows)
+    content = f"{before}{_TABLE[0]}\n{_HEAD}{text}{_TABLE[1]}{after}"
+    README.write_text(content, encoding="utf-8")
 
 
 def main() -> int:
@@ -270,11 +280,7 @@ def main() -> int:
             break
     print(table(outcomes), end="")
     if chosen.write_table:
-        before, rest = README.read_text("utf-8").split(_TABLE[0])
-        after = rest.split(_TABLE[1])[1]
-        README.write_text(
-            f"{before}{_TABLE[0]}\n{table(outcomes)}{_TABLE[1]}{after}", encoding="utf-8"
-        )
+        write_table(outcomes)
     return 1 if any(outcome.failures for outcome in outcomes) else 0
 
 
