@@ -371,12 +371,16 @@ def _best(photos: list[IndexedPhoto], judge: _Judge, rule: Sequence[str]) -> Ind
         if rival is not photo and judge.prefers(photo, rival, rule)[0]:
             by_bytes[photo.digest] = photo
     photos = list(by_bytes.values())
-    wins = dict.fromkeys(range(len(photos)), 0)
-    for one in range(len(photos)):
-        for other in range(one):
-            stays, _ = judge.prefers(photos[one], photos[other], rule)
-            wins[one if stays else other] += 1
-    return photos[max(wins, key=lambda n: (wins[n], -n))]
+    while True:
+        wins = [0] * len(photos)
+        for one in range(len(photos)):
+            for other in range(one):
+                stays, _ = judge.prefers(photos[one], photos[other], rule)
+                wins[one if stays else other] += 1
+        first = [photo for photo, won in zip(photos, wins, strict=True) if won == max(wins)]
+        if len(first) in (1, len(photos)):
+            return first[0]
+        photos = first  # those stand against one another alone
 
 
 def _ordered(one: Key, other: Key) -> tuple[Key, Key]:

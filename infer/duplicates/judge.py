@@ -12,6 +12,8 @@ from .residual import Overlap, Residual
 
 # Chosen on photos of seven training sets and on drawn text (README).
 _LEAST_BLOCKS = 12  # with detail: fewer tell too little to be certain
+_FEW_BLOCKS = 100  # of which each has to agree better, as in a picture of 100 × 150 pixels
+_FEW_LEFT = 0.06
 _CERTAIN_UNLIKE = 0.012  # of the blocks of a photo; a graphic or a page may have none
 _CERTAIN_CLUSTER = 5  # unlike blocks that touch
 _CERTAIN_LEFT = 0.10  # of the detail: what the strongest compression leaves is 0.074
@@ -24,6 +26,8 @@ _FLAT = 0.5  # of the blocks without detail: from here on it is a graphic or a p
 _FRAMED = 0.85  # of an image's area: what its picture takes up at most if the rest is a frame
 _SMALL = 0.62  # of the image: less than any usual crop leaves
 _MARGIN = 1.1  # of the picture in the frame, from which on the other shows its surroundings
+_STRIPS = 0.72  # of an image, that a picture between two plain strips takes up at most
+_WHOLE_SIDE = 0.98  # of the image's width or height: it goes from edge to edge
 _FILLED = 0.9  # of what is in the frame, that the other picture shows
 _CROPPED = 0.96  # of the other's picture that is there at most
 _GREYER, _BRIGHTER = "in grey", "in another tone"
@@ -72,9 +76,17 @@ def extent_of(found: Residual) -> Extent:
         # drawing belongs to it. A screenshot's picture may end in the frame's own colour, though.
         is_plain_around = share < _FRAMED and (share < _SMALL or share < _MARGIN * picture)
         is_framed = view != WHOLE and is_plain_around and inside > _FILLED * picture
-        framed.append(is_framed)
-        shown.append(min(1.0, inside / picture) if is_framed else share)
+        # A picture in the frame's own colour has no edges by which it is found alone.
+        is_between = found.plain_around[n] and share < _STRIPS and _is_from_edge_to_edge(whole, n)
+        framed.append(is_framed or is_between)
+        if is_framed:
+            share = min(1.0, inside / picture)
+        shown.append(1.0 if is_between and not is_framed else share)
     return Extent((framed[0], framed[1]), (shown[0], shown[1]))
+
+
+def _is_from_edge_to_edge(boxes: tuple[Box, Box] | None, n: int) -> bool:
+    return boxes is not None and max(boxes[n][1], boxes[n][3]) >= _WHOLE_SIDE
 
 
 def _area(box: Box) -> float:
@@ -121,7 +133,7 @@ def _doubt(
         return f"probably the same: {max(unlike, 0.001):.1%} of the picture differs"
     if found.cluster > _CERTAIN_CLUSTER:
         return "probably the same: one spot differs"
-    if found.left_over > _CERTAIN_LEFT:
+    if found.left_over > (_CERTAIN_LEFT if found.blocks >= _FEW_BLOCKS else _FEW_LEFT):
         return "probably the same: the detail differs a little everywhere"
     if found.tone > _CERTAIN_TONE or found.colour > _CERTAIN_COLOUR:
         return "probably the same: in other colours"

@@ -28,6 +28,8 @@ _BLOCK = 12  # pixels of a block's sides
 _UNEXPLAINED = 0.5  # of the detail of both in a block: two unlike ones leave all of it
 _NOISE = 9.0  # grey levels: a residual below this is what compression makes
 _DETAIL = 6.0  # grey levels (standard deviation): a block with less is flat
+_MUCH_AROUND = 0.15  # of an image
+_PLAIN = 0.9  # of the blocks around the common part: the others may be a status bar or a caption
 _BINS = 32  # of luminance, in which a change of tone is measured
 
 
@@ -89,6 +91,8 @@ class Residual:
             levels; 0 where one is grey.
         grey: whether the first and whether the second has no colour.
         sharpness: of the first and of the second, at one size; a share of what is coarser.
+        plain_around: whether there is much around the common part of the first, and of the second,
+            that is plain but for a line of text.
     """
 
     overlap: Overlap
@@ -101,6 +105,7 @@ class Residual:
     colour: float
     grey: tuple[bool, bool]
     sharpness: tuple[float, float]
+    plain_around: tuple[bool, bool]
 
 
 def residual(
@@ -136,7 +141,8 @@ def residual(
     # At the size of the larger one: a smaller copy is soft there, and an enlarged one is, too.
     large = _common_size(grey, sizes, boxes, larger=True) or size
     sharp, other_sharp = (_sharpness(_cut(i, b, large)) for i, b in zip(grey, boxes, strict=True))
-    return Residual(exact, *blocks, tone, colour, greys, (sharp, other_sharp))
+    plain = _is_plain_around(grey[0], boxes[0]), _is_plain_around(grey[1], boxes[1])
+    return Residual(exact, *blocks, tone, colour, greys, (sharp, other_sharp), plain)
 
 
 # --- where exactly -------------------------------------------------------------------------------
@@ -327,6 +333,22 @@ def _blocks(
     left_over = float(left[counted].sum() / max(both[counted].sum(), 1.0)) if counted.any() else 1.0
     flat = 1 - float(detailed.mean())
     return int(counted.sum()), int(unlike.sum()), _largest(unlike), min(left_over, 1.0), flat
+
+
+def _is_plain_around(grey: Image.Image, box: Box) -> bool:
+    x, width, y, height = box
+    if width * height > 1 - _MUCH_AROUND:
+        return False
+    pixels = np.asarray(grey, dtype=np.float32)
+    high, wide = (length // _BLOCK for length in pixels.shape)
+    blocks = pixels[: high * _BLOCK, : wide * _BLOCK].reshape(high, _BLOCK, wide, _BLOCK)
+    flat = blocks.std(axis=(1, 3)) < _DETAIL
+    across, down = ((np.arange(count) + 0.5) / count for count in (wide, high))
+    # A block at the common part's edge belongs to neither.
+    in_x = np.abs(across - x - width / 2) < width / 2 + 1 / max(wide, 1)
+    in_y = np.abs(down - y - height / 2) < height / 2 + 1 / max(high, 1)
+    around = flat[~(in_y[:, None] & in_x)]
+    return around.size > 0 and float(around.mean()) >= _PLAIN
 
 
 def _largest(marked: NDArray[np.bool_]) -> int:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imgsim_edge.infer import ImageIndex
+from imgsim_edge.infer import ImageIndex, IndexedPhoto
 from imgsim_edge.infer.cleanup.plan import plan_of
+from imgsim_edge.infer.duplicates.compare import Compared
 from imgsim_edge.infer.duplicates.frames import picture_in
 from imgsim_edge.infer.duplicates.groups import Group, find_groups
-from imgsim_edge.infer.duplicates.residual import Overlap, residual
+from imgsim_edge.infer.duplicates.judge import verdict
+from imgsim_edge.infer.duplicates.residual import Overlap, Residual, residual
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 LIGHT, DARK = (255, 255, 255), (0, 0, 0)
@@ -80,6 +82,34 @@ def test_screenshots_join_their_originals_and_not_one_another(
         assert group.why == "no frame"
         assert group.copies[0].certain
         assert group.copies[0].reason == "same photo, in a screenshot"
+
+
+def test_a_picture_in_the_colour_of_its_frame_stays(
+    photographs: dict[str, Image.Image], tmp_path: Path
+) -> None:
+    """White around the picture on a light screen shows no more of it."""
+    cup = photographs["coffee"].resize((240, 160))
+    mask = Image.new("L", cup.size)
+    ImageDraw.Draw(mask).ellipse((10, 5, 230, 155), fill=255)
+    image = Image.new("RGB", (240, 300), LIGHT)
+    image.paste(cup, (0, 70), mask)
+    # Older than its original: the frame alone decides.
+    images = {"screen": screenshot(image, LIGHT), "cup": image}
+    (group,) = grouped(tmp_path / "white", images, tmp_path)
+    assert (group.keep.path.stem, group.why) == ("cup", "no frame")
+    assert group.copies[0].reason.endswith("in a screenshot")
+
+
+def test_little_detail_has_to_agree_better_to_be_certain() -> None:
+    about = (10, 0, b"", 100, 150)
+    one, other = (IndexedPhoto(n, Path(f"/{n}.jpg"), *about) for n in (1, 2))
+    for blocks, left_over, certain in ((90, 0.05, True), (90, 0.08, False), (400, 0.08, True)):
+        found = Residual(
+            Overlap((0, 0), (1, 1)), blocks, 0, 0, left_over, 0.1, 0, 0, (False, False), (1, 1),
+            (False, False),
+        )  # fmt: skip
+        judged = verdict(one, other, Compared(0.9, 0, found), True, 0)
+        assert judged and judged.certain is certain
 
 
 def test_pages_of_one_template_with_other_words_are_different(tmp_path: Path) -> None:
