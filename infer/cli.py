@@ -39,6 +39,7 @@ COMMANDS = {
     "relocate": "imgsim_edge.infer.commands.upkeep:relocate_command",
     "verify": "imgsim_edge.infer.commands.upkeep:verify_command",
     "repair": "imgsim_edge.infer.commands.upkeep:repair_command",
+    "publish": "imgsim_edge.infer.commands.publish:publish_command",
     "embed": "imgsim_edge.infer.commands.embed:embed_command",
     "model": "imgsim_edge.infer.commands.model:model_command",
     "evaluate": "imgsim_edge.infer.commands.evaluate:evaluate_command",

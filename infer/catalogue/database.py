@@ -55,6 +55,7 @@ class Catalogue:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.place = str(folder)
         self._idle: deque[sqlite3.Connection] = deque()  # its pop and append are atomic
         if not (folder / CATALOGUE_FILE).exists():
             raise IndexMissingError(
@@ -149,6 +150,10 @@ class Catalogue:
             # What was deleted leaves no trace that a salvage could take for a photo.
             connection.execute("PRAGMA secure_delete = ON")
             yield Writer(connection)
+
+    def bytes(self) -> int:
+        """Tell how much the files of the index take."""
+        return sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file())
 
     def close(self) -> None:
         """Close every connection that is not in use."""

@@ -56,6 +56,10 @@ class Snapshot:
             return bytes(rows.checked("note", row)[1])
         return None
 
+    def notes(self) -> dict[str, bytes]:
+        """Read all notes by key."""
+        return dict(rows.checked("note", row) for row in self.select("note"))
+
     def not_duplicates(self) -> set[tuple[bytes, bytes]]:
         """Read the pairs of content digests, the lower first, that someone said are no copies."""
         return {rows.checked("not_duplicate", row) for row in self.select("not_duplicate")}

@@ -9,7 +9,6 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,8 +23,13 @@ if TYPE_CHECKING:
 NAMED_PROBLEMS = 20  # unreadable files that are named one by one; the others are counted
 
 IndexOption = Annotated[
-    Path | None,
-    typer.Option("--index", metavar="DIR", help="The index's folder.", envvar="IMGSIM_EDGE_INDEX"),
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="DIR",
+        help="The index's folder, or the postgresql:// address of a published one.",
+        envvar="IMGSIM_EDGE_INDEX",
+    ),
 ]
 ModelOption = Annotated[
     str | None,

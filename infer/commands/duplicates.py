@@ -125,7 +125,7 @@ def duplicates_command(
     )
 
 
-def _show_bursts(index: Path | None, within: Path | None, forms: Forms) -> None:
+def _show_bursts(index: str | None, within: Path | None, forms: Forms) -> None:
     from ..duplicates.bursts import find_bursts
     from ..index.image_index import ImageIndex
     from ..output import sections as answers

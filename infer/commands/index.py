@@ -91,7 +91,7 @@ def index_command(
     _print_report(report, photos, as_json, suggested)
 
 
-def _take_in(vectors: Path, index: Path | None, model: str | None, as_json: bool) -> None:
+def _take_in(vectors: Path, index: str | None, model: str | None, as_json: bool) -> None:
     """Fill an index with vectors that were made elsewhere."""
     from ..index.image_index import ImageIndex
 
@@ -120,7 +120,7 @@ def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None
     from ..output import text as render
 
     with ImageIndex.open(index) as opened:
-        info = opened.info()
+        info, place = opened.info(), opened.place
     if as_json:
         values = {**vars(info), "graph": vars(info.graph) if info.graph else None}
         typer.echo(json.dumps(values, default=str))
@@ -134,8 +134,10 @@ def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None
             "not used: hnswlib is not installed, queries are answered exactly "
             "(pip install 'imgsim-edge[graph]' needs a C++ compiler)"
         )
+    if "://" in place:
+        graph = "of pgvector, in the database"
     rows = [
-        ("index", render.shell_path(info.folder)),
+        ("index", place if "://" in place else render.shell_path(info.folder)),
         ("photos", f"{info.photos:,}"),
         ("unreadable", f"{info.unreadable:,} files"),
         *(

@@ -32,6 +32,7 @@ from ..encoder.details import details_of
 from ..encoder.onnx_encoder import Encoder
 from ..errors import IndexMismatchError, IndexMissingError, Problem, UsageError
 from ..files import data_folder
+from ..scale.postgres import is_database
 from ..search.calibration import means, rarity
 from ..search.exact import Chunk, Nearest, all_vectors, stream
 from ..search.planner import Searcher
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from ..progress import Progress
+    from ..scale.postgres.publish import Published
     from .items import Item
     from .query import Query
     from .report import AddReport
@@ -79,14 +81,20 @@ class ImageIndex:
     IndexBusyError where another process kept the catalogue to itself for half a minute.
     """
 
-    def __init__(self, catalogue: Catalogue, model: Path | str | None = None) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        model: Path | str | None = None,
+        searcher: Searcher | None = None,
+    ) -> None:
         self.folder = catalogue.folder
+        self.place = catalogue.place
         self._catalogue = catalogue
         self._model = model
         self._encoder: Encoder | None = None  # quickest for one photo: a call uses every core
         self._adds_with: Encoder | None = None  # quickest for many: called once for each core
         self._encoder_lock = threading.Lock()
-        self._searcher = Searcher(catalogue.folder)
+        self._searcher = searcher or Searcher(catalogue.folder)
         with catalogue.snapshot() as snapshot:
             self._made_by = snapshot.header()  # an index keeps its encoder for life
         if model is not None:
@@ -99,7 +107,9 @@ class ImageIndex:
         """Open an existing index. One of an older format is brought to the present one.
 
         Args:
-            folder: where it lies; the default place where None.
+            folder: where it lies; the default place where None. An address such as
+                ``postgresql://USER@HOST/DATABASE`` opens what :meth:`publish` has put there: all
+                that reads works on it, nothing can be changed, and labels are not there.
             model: the encoder, by name or path; the one that made the index where None.
 
         Raises:
@@ -107,6 +117,11 @@ class ImageIndex:
             IndexMismatchError: of a newer format, or made by another encoder than ``model``.
             IndexDamagedError: its catalogue is damaged.
         """
+        if is_database(folder):
+            from ..scale.postgres.database import PostgresCatalogue
+            from ..scale.postgres.searcher import PostgresSearcher
+
+            return cls(PostgresCatalogue(str(folder)), model, PostgresSearcher())
         return cls(Catalogue(Path(folder) if folder else default_index()), model)
 
     @classmethod
@@ -121,6 +136,8 @@ class ImageIndex:
         try:
             return cls.open(folder, model)
         except IndexMissingError:
+            if is_database(folder):
+                raise
             encoder = Encoder(model or "default", threads=1)
             encoder.try_out()
             name = "default" if model is None else str(model)
@@ -186,7 +203,7 @@ class ImageIndex:
         encoder = Encoder(name, threads)
         if encoder.digest != self._made_by.encoder_digest:
             raise IndexMismatchError(
-                f"the index in {self.folder} was made by another encoder than {name} "
+                f"the index in {self.place} was made by another encoder than {name} "
                 f"({self._made_by.model}, digest {self._made_by.encoder_digest[:8]}…): name "
                 "that model, or index again into another folder"
             )
@@ -309,6 +326,27 @@ class ImageIndex:
         from ..scale.intake import finished_shards
 
         return finished_shards(Path(folder)).encoder.model
+
+    def publish(self, address: str, progress: Progress | None = None) -> Published:
+        """Put this index into a PostgreSQL with pgvector, or bring it there up to date.
+
+        In one transaction: who reads there sees the state before, and then this one. What is there
+        of a content is not sent again. :meth:`open` with the same address searches it. Nothing is
+        needed there but a schema ``imgsim_edge`` of the user's own, or the right to make one.
+
+        Args:
+            address: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, as libpq takes it.
+            progress: called with (rows sent, rows to send).
+
+        Raises:
+            UsageError: the database cannot be used: no pgvector, no right, a full disk.
+            IndexMismatchError: it holds an index of another encoder or of a newer version.
+            IndexBusyError: another process is publishing there, or the connection failed.
+        """
+        from ..scale.postgres.publish import publish
+
+        with self._catalogue.snapshot() as snapshot:
+            return publish(snapshot, address, progress)
 
     def upsert(self, items: Sequence[Item]) -> list[int]:
         """Add photos and vectors that have no file, in one commit: frames of a camera, uploads.
@@ -858,7 +896,7 @@ class ImageIndex:
             model=header.model,
             encoder_digest=header.encoder_digest,
             dimension=header.dimension,
-            bytes=sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file()),
+            bytes=self._catalogue.bytes(),
             graph=header.graph,
             hnswlib=is_installed(),
         )
