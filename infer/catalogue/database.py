@@ -133,7 +133,7 @@ class Catalogue:
         It is for one thread, and nothing can be written through it.
         """
         with self.snapshot() as snapshot:
-            yield _Frozen(self.folder, snapshot)
+            yield _Frozen(self, snapshot)
 
     @contextmanager
     def writer(self) -> Iterator[Writer]:
@@ -219,8 +219,8 @@ class Catalogue:
 class _Frozen(Catalogue):
     """One committed state of a catalogue."""
 
-    def __init__(self, folder: Path, held: Snapshot) -> None:
-        self.folder = folder
+    def __init__(self, whole: Catalogue, held: Snapshot) -> None:
+        self.folder, self.place = whole.folder, whole.place
         self._idle = deque()
         self._held = held
 

@@ -85,7 +85,7 @@ class ImageIndex:
         self,
         catalogue: Catalogue,
         model: Path | str | None = None,
-        searcher: Searcher | None = None,
+        searcher: type[Searcher] = Searcher,
     ) -> None:
         self.folder = catalogue.folder
         self.place = catalogue.place
@@ -94,7 +94,7 @@ class ImageIndex:
         self._encoder: Encoder | None = None  # quickest for one photo: a call uses every core
         self._adds_with: Encoder | None = None  # quickest for many: called once for each core
         self._encoder_lock = threading.Lock()
-        self._searcher = searcher or Searcher(catalogue.folder)
+        self._searcher = searcher(catalogue.folder)
         with catalogue.snapshot() as snapshot:
             self._made_by = snapshot.header()  # an index keeps its encoder for life
         if model is not None:
@@ -121,7 +121,7 @@ class ImageIndex:
             from ..scale.postgres.database import PostgresCatalogue
             from ..scale.postgres.searcher import PostgresSearcher
 
-            return cls(PostgresCatalogue(str(folder)), model, PostgresSearcher())
+            return cls(PostgresCatalogue(str(folder)), model, PostgresSearcher)
         return cls(Catalogue(Path(folder) if folder else default_index()), model)
 
     @classmethod
@@ -216,7 +216,7 @@ class ImageIndex:
         It is for one thread, for reading, and shares nothing that changes with this one.
         """
         with self._catalogue.frozen() as catalogue:
-            yield ImageIndex(catalogue)
+            yield ImageIndex(catalogue, searcher=type(self._searcher))
 
     # --- changing --------------------------------------------------------------------------------
 

@@ -125,6 +125,8 @@ def test_everything_that_can_be_looked_at_is_there(
         for mine, theirs in zip(local.neighbours(3), far.neighbours(3), strict=True):
             assert np.array_equal(mine.neighbours, theirs.neighbours)
             assert np.array_equal(mine.scores, theirs.scores)
+        with far.frozen() as still:
+            assert answers(still, photo) == answers(local, photo)
         info = far.info()
         assert (info.photos, info.unreadable, info.roots) == (20, 1, [photos])
         assert info.bytes > 0

@@ -26,10 +26,7 @@ FEW = 20_000  # photos that a condition leaves: comparing all of them is quicker
 
 
 class PostgresSearcher(Searcher):
-    """Finds the nearest published vectors. Safe from several threads."""
-
-    def __init__(self) -> None:
-        """Keep nothing: everything is asked of the database."""
+    """Finds the nearest published vectors, and keeps nothing. Safe from several threads."""
 
     def nearest(
         self,
