@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..infer.arrays import Pixels
 from ..infer.encoder.onnx_encoder import INPUT_NAME
+from ..infer.encoder.session import cpu_session
 
 # Seven-bit weights: with eight, x86 processors without VNNI overflow in the middle of a sum, and
 # one file would give other vectors on another machine.
@@ -115,7 +116,6 @@ def _mean_outputs(
 ) -> dict[str, Floats]:
     """Average what layers with other weights and no bias make of their inputs, by channel."""
     import onnx
-    import onnxruntime
 
     beside = onnx.ModelProto()
     beside.CopyFrom(model)
@@ -133,11 +133,7 @@ def _mean_outputs(
             onnx.helper.make_node("ReduceMean", [output], [mean], mean, axes=axes, keepdims=0)
         )
         graph.output.add(name=mean).type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(
-        beside.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = cpu_session(beside.SerializeToString())
     sums = [np.zeros(1)] * len(layers)
     for at in range(0, len(calibration), _BATCH):
         batch = calibration[at : at + _BATCH]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..infer.encoder.onnx_encoder import DETAILS_NAME, INPUT_NAME, OUTPUT_NAME
+from ..infer.encoder.session import cpu_session, session_options
 from ..train.backend import INSTALL, import_keras
 from ..train.errors import MissingExtraError
 from ..train.network import DETAILS_LAYER, EMBEDDING_LAYER
@@ -120,12 +121,10 @@ def _fold(model: Any) -> Any:
 
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "folded.onnx"
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors
-        # "Basic" keeps to operators of plain ONNX; the levels above it use ONNX Runtime's own.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(target)
-        onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        options = session_options(
+            # "Basic" keeps to operators of plain ONNX; the levels above it use ONNX Runtime's own.
+            graph_optimization_level=onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+            optimized_model_filepath=str(target),
         )
+        cpu_session(model.SerializeToString(), options)
         return onnx.load(target)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..infer.arrays import Pixels, Vectors
 from ..infer.encoder.onnx_encoder import DETAILS_NAME, INPUT_NAME, OUTPUT_NAME, Encoder
+from ..infer.encoder.session import cpu_session, session_options
 from .errors import ExportError
 
 LARGEST_DIFFERENCE = 1e-4  # of a component of a unit vector, between Keras and a float32 encoder
@@ -64,10 +65,8 @@ def unoptimised_vectors(path: Path, pixels: Pixels) -> dict[str, Vectors]:
     """Encode photos by an encoder with every optimisation of ONNX Runtime switched off."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    off = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = cpu_session(str(path), session_options(graph_optimization_level=off))
     names = [output.name for output in session.get_outputs()]
     parts = [
         session.run(names, {INPUT_NAME: pixels[at : at + BATCH]})

@@ -21,6 +21,7 @@ from ..errors import EncoderError
 from ..machine import available_cores, available_memory
 from .digest import graph_digest
 from .model_check import check_model
+from .session import cpu_session, session_options
 from .shipped import SHIPPED
 
 if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
@@ -30,7 +31,6 @@ if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
 INPUT_NAME, OUTPUT_NAME, DETAILS_NAME = "images", "embeddings", "details"
 PROBABILITIES_NAME = "probabilities"  # of the classes: may be there, and is not asked for
 RUN_BATCH = 4  # photos in one run of the network; more make none of them quicker, but take memory
-_QUIET = 4  # ONNX Runtime's severity from which on it writes to stderr; errors are raised anyway
 IMAGE_SIZES = range(32, 1024 + 1)  # pixels, that an encoder may take
 DIMENSIONS = range(8, 4096 + 1)  # of the vectors that it may give
 _UNIT_TOLERANCE = 1e-2  # |length − 1| of an embedding; half precision stays far below
@@ -98,16 +98,12 @@ class Encoder:
     """
 
     def __init__(self, model: Path | str = "default", threads: int | None = None) -> None:
-        import onnxruntime
-
         self.path = model_path(model)
         try:
             content = self.path.read_bytes()
         except OSError as error:
             raise EncoderError(f"cannot read the model {self.path}: {error.strerror}") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or available_cores()
-        options.log_severity_level = _QUIET
+        options = session_options(intra_op_num_threads=threads or available_cores())
         # Waiting threads would otherwise burn cores that have something else to do.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Operators that are harmless each can still build something huge together.
@@ -116,9 +112,7 @@ class Encoder:
         try:
             check_model(content)
             self.digest = graph_digest(content)
-            self._session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = cpu_session(content, options)
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise EncoderError(f"{self.path} is not a usable ONNX model: {reason}") from error
