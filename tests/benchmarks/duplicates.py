@@ -1,12 +1,12 @@
-"""Measure `imgsim-edge duplicates` on a made library, beside the hashes of imagededup.
+"""Measure `imgsim-edge duplicates` on a made library, beside the hashes of other programs.
 
     python tests/benchmarks/duplicates.py PHOTOS [PHOTOS ...] [--originals 100] [--library 1600]
 
 What the library is made of, :mod:`duplicates_made` tells. Told are: the precision of what is
 certain (each copy that is certain, against the one that is kept) with every wrong pair by name, how
 many files of drawn text and of screens would go for another picture, the recall of each kind of
-copy (it is in the group of its original), and in how many groups the original stays. For the
-hashes (they need `pip install imagededup`) the pairs within each distance are counted.
+copy (it is in the group of its original), and in how many groups the original stays. To be compared
+with hashes (:mod:`duplicates_hashes`), all pairs of files in one group are counted, too.
 """
 
 from __future__ import annotations
@@ -18,13 +18,19 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from duplicates_made import COPIES, ORIGINAL, OTHER_SHOT, SCREEN, TEXTS, make_library
+from duplicates_hashes import tell_hashes
+from duplicates_made import (
+    COPIES,
+    ORIGINAL,
+    OTHER_SHOT,
+    SCREEN,
+    TEXTS,
+    kind_of,
+    make_library,
+    photo_of,
+)
 from imgsim_edge.infer import ImageIndex
 from imgsim_edge.infer.duplicates.groups import Group, find_groups
-
-HASHES = ("PHash", "DHash")
-DISTANCES = (0, 4, 8, 10)  # bits
 
 
 def main() -> None:
@@ -35,6 +41,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=24, help="pages of each kind, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="default")
+    parser.add_argument("--hashes", action="store_true", help="measure other programs' hashes, too")
     parser.add_argument("--work", type=Path, help="keep the files and the index here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -58,15 +65,8 @@ def main() -> None:
             took = time.perf_counter() - started, time.process_time() - computed
         print(f"{len(files):,} photos, {took[0]:.0f} s ({took[1]:.0f} s of computing)")
         tell(groups, files)
-        measure_hashes(files)
-
-
-def kind_of(file: Path) -> str:
-    return file.stem.rsplit("_", 1)[1]
-
-
-def photo_of(file: Path) -> str:
-    return file.stem.rsplit("_", 1)[0]
+        if options.hashes:
+            tell_hashes(files)
 
 
 def is_drawn(file: Path) -> bool:
@@ -97,6 +97,7 @@ def tell(groups: Sequence[Group], files: Sequence[Path]) -> None:
                 print(
                     f"  {grade}: {copy.photo.path.name} for {group.keep.path.name} ({copy.reason})"
                 )
+    tell_pairs(groups, files)
     copies = [file for file in files if kind_of(file) not in (ORIGINAL, OTHER_SHOT, SCREEN)]
     for certain, name in ((True, "certain"), (False, "look")):
         right = found[certain] - wrong[certain]
@@ -110,29 +111,19 @@ def tell(groups: Sequence[Group], files: Sequence[Path]) -> None:
     print(f"recall: {sum(file.name in reached for file in copies) / len(copies):.4f}")
 
 
-def measure_hashes(files: Sequence[Path]) -> None:
-    try:
-        import imagededup.methods as methods
-    except ImportError:
-        print("imagededup is not installed: its hashes are left out")
-        return
-    photos = np.unique([photo_of(file) for file in files], return_inverse=True)[1]
-    print("| imagededup | bits | pairs | precision | recall |\n|---|---|---|---|---|")
-    for name in HASHES:
-        hasher = getattr(methods, name)(verbose=False)
-        hashes = [int(hasher.encode_image(image_file=str(file)), 16) for file in files]
-        bits = np.array(hashes, np.uint64)
-        right, found = np.zeros(65, np.int64), np.zeros(65, np.int64)
-        for n in range(len(files) - 1):
-            distances = np.bitwise_count(bits[n + 1 :] ^ bits[n])
-            found += np.bincount(distances, minlength=65)
-            right += np.bincount(distances[photos[n + 1 :] == photos[n]], minlength=65)
-        for most in DISTANCES:
-            pairs, good = int(found[: most + 1].sum()), int(right[: most + 1].sum())
-            print(
-                f"| {name} | ≤ {most} | {pairs} | {good / max(pairs, 1):.3f} "
-                f"| {good / int(right.sum()):.3f} |"
-            )
+def tell_pairs(groups: Sequence[Group], files: Sequence[Path]) -> None:
+    """Count pairs of one group as hashes are counted: each file with each."""
+    of_photo = Counter(photo_of(file) for file in files)
+    of = sum(count * (count - 1) // 2 for count in of_photo.values())
+    for name, grades in (("certain", (True,)), ("certain and look", (True, False))):
+        pairs = right = 0
+        for group in groups:
+            copies = [c.photo.path for c in group.copies if c.certain in grades]
+            members = Counter(map(photo_of, (group.keep.path, *copies)))
+            pairs += len(copies) * (len(copies) + 1) // 2
+            right += sum(count * (count - 1) // 2 for count in members.values())
+        share = right / pairs if pairs else 1.0
+        print(f"pairs, {name}: {pairs:,}, precision {share:.3f}, recall {right / max(of, 1):.3f}")
 
 
 if __name__ == "__main__":

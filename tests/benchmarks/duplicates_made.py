@@ -85,6 +85,16 @@ def make_library(
     make_texts(folder, draw, texts)
 
 
+def photo_of(file: Path) -> str:
+    """Name what a file shows."""
+    return file.stem.rsplit("_", 1)[0]
+
+
+def kind_of(file: Path) -> str:
+    """Tell what a file is to what it shows."""
+    return file.stem.rsplit("_", 1)[1]
+
+
 def _different(photos: list[Path]) -> list[Path]:
     seen = {hashlib.blake2b(file.read_bytes()).digest(): file for file in reversed(photos)}
     return sorted(seen.values())

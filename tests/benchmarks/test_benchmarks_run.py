@@ -17,7 +17,7 @@ from imgsim_edge.infer.photos.decode import load_photo
 BENCHMARKS = Path(__file__).parent
 PHOTOS = Path(__file__).parents[1] / "photos"
 TOY = {
-    "duplicates": [str(PHOTOS), "--originals", "1", "--library", "2", "--texts", "1"],
+    "duplicates": [str(PHOTOS), "--originals", "1", "--library", "2", "--texts", "1", "--hashes"],
     "duplicates_at_scale": ["20", "40"],
     "encoder_batches": ["--batches", "1", "--threads", "1", "--photos", "1", "--rounds", "1"],
     "first_answers": [str(PHOTOS)],
