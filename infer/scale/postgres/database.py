@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +22,7 @@ from .migrations import SCHEMA, VERSION, applied, check_version
 from .reader import PostgresSnapshot
 
 _CONNECT_PATIENCE = 10  # seconds
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class PostgresCatalogue(Catalogue):
@@ -61,9 +62,8 @@ class PostgresCatalogue(Catalogue):
             IndexBusyError: the connection was lost, or the database stopped the query.
             IndexMissingError: the index is gone.
         """
-        with self._borrowed() as connection:
-            # Before anything is read: a table that takes this one's place would look empty.
-            connection.execute(f"LOCK TABLE {SCHEMA}.content IN ACCESS SHARE MODE")
+        # Locked before anything is read: a table that takes this one's place would look empty.
+        with self._borrowed(f"LOCK TABLE {SCHEMA}.content IN ACCESS SHARE MODE") as connection:
             try:
                 yield PostgresSnapshot(connection)
             except DamagedRowError as error:
@@ -93,40 +93,46 @@ class PostgresCatalogue(Catalogue):
             self._waiting.pop().close()
 
     @contextmanager
-    def _borrowed(self) -> Iterator[Any]:
-        """Lend a connection that nobody else has, in a transaction that only reads."""
+    def _borrowed(self, first: str = "") -> Iterator[Any]:
+        """Lend a connection that nobody else has, in a transaction that only reads.
+
+        Args:
+            first: a statement to begin with, sent along with the beginning.
+        """
         with meanings(self.place):
-            connection = self._begun()
+            connection = self._begun(f"{_BEGIN}; {first}")
             try:
                 yield connection
             except BaseException:
                 connection.close()
                 raise
-            connection.rollback()
+            connection.execute("ROLLBACK")
             self._waiting.append(connection)
 
-    def _begun(self) -> Any:
+    def _begun(self, begin: str) -> Any:
         import psycopg
 
         while self._waiting:
             connection = self._waiting.pop()
-            # One that has waited may be of a server that is gone since.
-            with suppress(psycopg.OperationalError):
-                _begin(connection)
+            try:
+                connection.execute(begin)
+            except psycopg.OperationalError:
+                # It waited while its server went away, or this is a lock that cannot be had.
+                was_lost = connection.closed
+                connection.close()
+                if not was_lost:
+                    raise
+            else:
                 return connection
-            connection.close()
         connection = connect(self.address)
-        _begin(connection)
+        connection.autocommit = True  # transactions are begun and ended here, in as few messages
+        connection.execute(begin)
         return connection
 
     def _missing(self) -> IndexMissingError:
         return IndexMissingError(
             f"no index in {self.place}: publish one with `imgsim-edge publish --to {self.place}`"
         )
-
-
-def _begin(connection: Any) -> None:
-    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
 def connect(address: str) -> Any:

@@ -50,6 +50,7 @@ class PostgresSnapshot(Snapshot):
     def __init__(self, database: Any) -> None:
         super().__init__(database)
         self._database = database
+        self._meta: dict[str, bytes] = {}
         self._rows: dict[int, PhotoRow] = {}  # of candidates that were fetched with their vectors
         self._vectors: dict[int, Vectors] = {}
         self._codes: dict[int, Codes] = {}
@@ -59,19 +60,20 @@ class PostgresSnapshot(Snapshot):
     def header(self) -> Header:
         """Read what the index says about itself."""
         if self._header is None:
-            told = json.loads(self._meta("header") or b"{}")
+            told = json.loads(self._known()["header"])
             sums: dict[str, Any] = {"photo_sum": 0, "block_sum": 0, "details_sum": 0, "graph": None}
             self._header = Header(**told, **sums)
         return self._header
 
     def note(self, key: str) -> bytes | None:
         """Read a note; None where there is none of that key."""
-        return self._meta(f"note:{key}")
+        return self._known().get(f"note:{key}")
 
-    def _meta(self, key: str) -> bytes | None:
-        for (value,) in self._ask(f"SELECT value FROM {SCHEMA}.meta WHERE key = %s", key):
-            return bytes(value)
-        return None
+    def _known(self) -> dict[str, bytes]:
+        """Read header and notes, all at once: they are few, and most are asked for every time."""
+        if not self._meta:
+            self._meta = dict(self._ask(f"SELECT key, value FROM {SCHEMA}.meta"))
+        return self._meta
 
     def not_duplicates(self) -> set[tuple[bytes, bytes]]:
         """Give none: such judgements are not published."""
@@ -252,9 +254,9 @@ class PostgresSnapshot(Snapshot):
 
     def settings(self, **values: object) -> None:
         """Change settings of the server for this transaction; ``__`` in a name is a dot."""
-        for name, value in values.items():
-            key = name.replace("__", ".")
-            self._database.execute("SELECT set_config(%s, %s, true)", (key, str(value)))
+        pairs = [(name.replace("__", "."), str(value)) for name, value in values.items()]
+        calls = ", ".join("set_config(%s, %s, true)" for _ in pairs)
+        self._database.execute(f"SELECT {calls}", [one for pair in pairs for one in pair])
 
     def _blocks(
         self, column: str, first: int, count: int | None
