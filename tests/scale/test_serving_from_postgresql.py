@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,11 +26,13 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the server for tests
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The address of a PostgreSQL with pgvector."""
-    running = pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
-    yield running.get_uri()
-    running.cleanup()
+    # Not in pytest's own folder: for root, the server is another user, whom pytest keeps out.
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        running = pgserver.get_server(folder)
+        yield running.get_uri()
+        running.cleanup()
 
 
 @pytest.fixture
