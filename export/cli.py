@@ -37,6 +37,12 @@ def export_command(
     calibration_photos: Annotated[
         int, typer.Option(min=1, help="Training photos that --int8 is calibrated on.")
     ] = 200,
+    classify: Annotated[
+        bool,
+        typer.Option(
+            "--classify", help="Let it tell the classes, too, for `imgsim-edge classify`."
+        ),
+    ] = False,
     licence: Annotated[str, typer.Option(help="Of the encoder, for its metadata.")] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object.")
@@ -57,6 +63,7 @@ def export_command(
         max_loss=max_loss,
         calibration_photos=calibration_photos,
         licence=licence,
+        classify=classify,
     )
     result = export_encoder(run, out, data or (), options)
     if as_json:
@@ -72,4 +79,11 @@ def export_command(
         )
     if result.chosen:
         typer.echo(f"accepted: {result.chosen}")
+    if result.classes:
+        own = result.classes
+        typer.echo(
+            f"classes: {own.accuracy:.1%} of {own.photos} test photos right; calibration error "
+            f"{own.calibration_error:.3f} ({own.before:.3f} without the temperature); "
+            f"{own.strangers:.1%} taken for strangers"
+        )
     typer.echo(f"evidence: {result.evidence}")

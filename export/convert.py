@@ -11,16 +11,22 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..infer.encoder.onnx_encoder import DETAILS_NAME, INPUT_NAME, OUTPUT_NAME
+from ..infer.encoder.onnx_encoder import (
+    DETAILS_NAME,
+    INPUT_NAME,
+    OUTPUT_NAME,
+    PROBABILITIES_NAME,
+)
 from ..infer.encoder.session import cpu_session, session_options
 from ..train.backend import INSTALL, import_keras
 from ..train.errors import MissingExtraError
-from ..train.network import DETAILS_LAYER, EMBEDDING_LAYER
+from ..train.network import DETAILS_LAYER, EMBEDDING_LAYER, OUTPUT_LAYER
 from .errors import ExportError
 
 OPSET = 17
 IR_VERSION = 8  # the one that came with opset 17, so that runtimes of its time can read the file
 BATCH_AXIS = "batch"
+LEAST_PROBABILITY = 1e-12  # what is below counts as this, whose logarithm is finite
 SHORTEST = 1e-12  # length below which an embedding counts as zero and stays so
 
 
@@ -58,11 +64,18 @@ def cut_classifier(classifier: Any, units: int, details: bool = True) -> Any:
     return import_keras().Model(classifier.input, outputs)
 
 
-def convert(cut: Any) -> Any:
+def with_classes(cut: Any, classifier: Any) -> Any:
+    """Let a cut classifier give the probabilities of its classes, too; uncalibrated."""
+    outputs = {**cut.output, PROBABILITIES_NAME: classifier.get_layer(OUTPUT_LAYER).output}
+    return import_keras().Model(classifier.input, outputs)
+
+
+def convert(cut: Any, temperature: float = 1.0) -> Any:
     """Convert a cut classifier.
 
     Args:
-        cut: from :func:`cut_classifier`.
+        cut: from :func:`cut_classifier` or :func:`with_classes`.
+        temperature: by which the logits of probabilities are divided.
 
     Returns:
         an ``onnx.ModelProto`` of the encoder's contract, without metadata.
@@ -85,6 +98,12 @@ def convert(cut: Any) -> Any:
     def encode(images: Any) -> dict[str, Any]:
         given = {}
         for name, vectors in cut(images, training=False).items():
+            if name == PROBABILITIES_NAME:
+                if vectors.shape[1] == 1:  # one unit tells two classes apart
+                    vectors = tf.concat([1.0 - vectors, vectors], axis=1)
+                logits = tf.math.log(tf.maximum(vectors, LEAST_PROBABILITY)) / temperature
+                given[name] = tf.nn.softmax(logits)
+                continue
             lengths = tf.sqrt(tf.reduce_sum(vectors * vectors, axis=1, keepdims=True))
             given[name] = vectors / tf.maximum(lengths, SHORTEST)
         return given

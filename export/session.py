@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..infer.arrays import Pixels, Vectors
+from ..infer.encoder.classes import REGIONS_KEY
 from ..infer.encoder.onnx_encoder import DETAILS_NAME, OUTPUT_NAME, Encoder
 from ..infer.machine import available_cores
 from ..infer.progress import say
@@ -18,10 +20,11 @@ from ..train.backend import configure
 from ..train.classifier.checkpoint import load_model
 from ..train.data.split import TEST, TRAIN, VALID, read_split
 from ..train.run_folder import SPLIT, Run, open_run, write_json, write_whole
-from .convert import convert, cut_classifier, normalise
+from .classes import MeasuredClasses, fit_classes, measure_classes
+from .convert import convert, cut_classifier, normalise, with_classes
 from .errors import ExportError
 from .judge import Attempt, Judge, as_line, mean_average_precision
-from .metadata import describe, stamp
+from .metadata import MOST_NAMES, describe, stamp
 from .parity import (
     Parity,
     compare_outputs,
@@ -54,12 +57,14 @@ class Options:
         max_loss: mAP on the validation photos that a smaller encoder may lose, absolute.
         calibration_photos: of the training part, for int8.
         licence: of the encoder, for its metadata.
+        classify: let it give calibrated probabilities of the run's classes, too.
     """
 
     precision: str = FLOAT32
     max_loss: float = 0.01
     calibration_photos: int = 200
     licence: str = ""
+    classify: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Outcome:
         keeps_details: whether the encoder gives details.
         attempts: the smaller encoders that were tried, after the float32 one; empty for float32.
         chosen: the name of the one that was accepted; empty for float32.
+        classes: how well it tells classes apart; None where it does not, or without test photos.
     """
 
     path: Path
@@ -90,6 +96,7 @@ class Outcome:
     keeps_details: bool
     attempts: tuple[Attempt, ...] = ()
     chosen: str = ""
+    classes: MeasuredClasses | None = None
 
 
 def export_encoder(
@@ -123,6 +130,13 @@ def export_encoder(
         say(_without_details(quality))
         cut = cut_classifier(classifier, units, details=False)
         model = convert(cut)
+    fitted, whole = None, cut
+    if options.classify:
+        if len(json.dumps(run.classes(), ensure_ascii=False)) > MOST_NAMES:
+            raise ExportError("the run has more class names than an encoder's metadata can hold")
+        whole = with_classes(cut, classifier)
+        fitted = fit_classes(whole, run.classes(), photos)
+        model = convert(whole, fitted.temperature)
     split = read_split(run.folder / SPLIT)
 
     # The float32 encoder must be right before anything smaller is made of it.
@@ -137,6 +151,9 @@ def export_encoder(
         words = words.format(photos=smaller.calibration_photos, name=smaller.chosen.name)
     metadata = describe(run, split, words, options.licence)
     metadata[METADATA_KEY] = _rarity(model, photos).to_text()
+    if fitted is not None:
+        metadata["temperature"] = f"{fitted.temperature:.4g}"
+        metadata[REGIONS_KEY] = fitted.regions.to_text()
     content = stamp(model, metadata)
     measured: dict[str, Any] = {}
 
@@ -146,6 +163,8 @@ def export_encoder(
         if smaller is None:
             require_parity(measured["optimised"], "the encoder with and without optimisation")
         measured["digest"] = Encoder(part).digest
+        if fitted is not None:
+            measured["classes"] = measure_classes(part, whole, photos)
 
     write_whole(out, write)
     result = Outcome(
@@ -244,6 +263,8 @@ def _evidence(
         "trained_with": dict(run.packages),
         "exported_with": {name: version(name) for name in _TOOLS},
     }
+    if result.classes is not None:
+        evidence["classes"] = asdict(result.classes)
     if smaller is not None:
         evidence["quantisation"] = {
             "max_loss": options.max_loss,

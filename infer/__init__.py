@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .duplicates.groups import Group as Group
     from .duplicates.groups import find_groups as find_groups
     from .duplicates.keep import keep_rule as keep_rule
+    from .encoder.classes import ClassChance as ClassChance
+    from .encoder.classes import Classification as Classification
+    from .encoder.classes import PhotoClassifier as PhotoClassifier
     from .encoder.embed import EmbeddedFile as EmbeddedFile
     from .encoder.embed import embed_files as embed_files
     from .encoder.onnx_encoder import Encoder as Encoder
@@ -98,6 +101,7 @@ _HOMES = {
     "duplicates.bursts": ("Burst", "Bursts", "Frame", "find_bursts"),
     "duplicates.groups": ("Copy", "Duplicates", "Group", "find_groups"),
     "duplicates.keep": ("keep_rule",),
+    "encoder.classes": ("ClassChance", "Classification", "PhotoClassifier"),
     "encoder.embed": ("EmbeddedFile", "embed_files"),
     "encoder.onnx_encoder": ("Encoder",),
     "encoder.shipped": ("SHIPPED", "ShippedEncoder"),

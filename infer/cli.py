@@ -30,6 +30,7 @@ COMMANDS = {
     "unteach": "imgsim_edge.infer.commands.labels:unteach_command",
     "labels": "imgsim_edge.infer.commands.labels:labels_command",
     "suggest": "imgsim_edge.infer.commands.labels:suggest_command",
+    "classify": "imgsim_edge.infer.commands.classify:classify_command",
     "watch": "imgsim_edge.infer.commands.watch:watch_command",
     "browse": "imgsim_edge.infer.commands.browse:browse_command",
     "serve": "imgsim_edge.infer.commands.serve:serve_command",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
 
 
 INPUT_NAME, OUTPUT_NAME, DETAILS_NAME = "images", "embeddings", "details"
-PROBABILITIES_NAME = "probabilities"  # of the classes: may be there, and is not asked for
+PROBABILITIES_NAME = "probabilities"  # of the classes: may be there; vectors do without
 RUN_BATCH = 4  # photos in one run of the network; more make none of them quicker, but take memory
 IMAGE_SIZES = range(32, 1024 + 1)  # pixels, that an encoder may take
 DIMENSIONS = range(8, 4096 + 1)  # of the vectors that it may give
@@ -44,12 +44,14 @@ class Contract:
         image_size: side of the photos it takes, in pixels.
         dimension: length of the embeddings it gives.
         details_dimension: length of the details it gives; 0 where it gives none.
+        class_count: of the classes whose probabilities it gives; 0 where it gives none.
         metadata: the file's ``metadata_props``.
     """
 
     image_size: int
     dimension: int
     details_dimension: int
+    class_count: int
     metadata: dict[str, str]
 
 
@@ -134,6 +136,11 @@ class Encoder:
         return self._contract.details_dimension
 
     @property
+    def class_count(self) -> int:
+        """How many classes it gives probabilities of; 0 where it gives none."""
+        return self._contract.class_count
+
+    @property
     def metadata(self) -> dict[str, str]:
         """What the file says about its origin (producer, backbone, training data, licence, …)."""
         return self._contract.metadata
@@ -162,12 +169,46 @@ class Encoder:
             ValueError: the batch has another type or shape.
             EncoderError: the network failed or gave something other than unit vectors.
         """
+        widths = {OUTPUT_NAME: self.dimension}
+        if self.details_dimension:
+            widths[DETAILS_NAME] = self.details_dimension
+        given = self._run(images, widths)
+        for name, vectors in given.items():
+            lengths = np.linalg.norm(vectors, axis=1)
+            if not np.all((np.abs(lengths - 1.0) < _UNIT_TOLERANCE) | (lengths == 0.0)):
+                raise EncoderError(f"{self.path} does not give {name} of unit length")
+        none = np.empty((len(images), 0), np.float32)
+        return Encodings(given[OUTPUT_NAME], given.get(DETAILS_NAME, none))
+
+    def embeddings_and_probabilities(self, images: Pixels) -> tuple[Vectors, Vectors]:
+        """Encode photos and tell their classes, in one run of the network.
+
+        Args:
+            images: as for :meth:`encode`.
+
+        Returns:
+            embeddings, float32, shape = (batch, dimension), and probabilities, float32,
+            shape = (batch, class_count), whose rows sum to 1.
+
+        Raises:
+            ValueError: the batch has another type or shape, or it gives no probabilities.
+            EncoderError: the network failed or gave something other than probabilities.
+        """
+        if not self.class_count:
+            raise ValueError(f"{self.path} gives no probabilities")
+        widths = {OUTPUT_NAME: self.dimension, PROBABILITIES_NAME: self.class_count}
+        given = self._run(images, widths)
+        sums = given[PROBABILITIES_NAME].sum(axis=1)
+        if not np.all(np.abs(sums - 1) < _UNIT_TOLERANCE) or given[PROBABILITIES_NAME].min() < 0:
+            raise EncoderError(f"{self.path} gives probabilities that do not sum to 1")
+        return given[OUTPUT_NAME], given[PROBABILITIES_NAME]
+
+    def _run(self, images: Pixels, widths: dict[str, int]) -> dict[str, Vectors]:
+        """Run some outputs of the network, by name → numbers of a row, in small parts."""
         expected = (self.image_size, self.image_size, 3)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
             raise ValueError(f"need uint8 (batch, {expected}), got {images.dtype} {images.shape}")
-        given = {OUTPUT_NAME: np.empty((len(images), self.dimension), np.float32)}
-        if self.details_dimension:
-            given[DETAILS_NAME] = np.empty((len(images), self.details_dimension), np.float32)
+        given = {name: np.empty((len(images), own), np.float32) for name, own in widths.items()}
         for start in range(0, len(images), RUN_BATCH):
             part = slice(start, start + RUN_BATCH)
             try:
@@ -177,12 +218,7 @@ class Encoder:
                 raise EncoderError(f"{self.path} failed: {reason}") from error
             for vectors, own in zip(given.values(), found, strict=True):
                 vectors[part] = own
-        for name, vectors in given.items():
-            lengths = np.linalg.norm(vectors, axis=1)
-            if not np.all((np.abs(lengths - 1.0) < _UNIT_TOLERANCE) | (lengths == 0.0)):
-                raise EncoderError(f"{self.path} does not give {name} of unit length")
-        none = np.empty((len(images), 0), np.float32)
-        return Encodings(given[OUTPUT_NAME], given.get(DETAILS_NAME, none))
+        return given
 
 
 @lru_cache(maxsize=1)
@@ -253,5 +289,18 @@ def _contract(session: object, path: Path) -> Contract:
         image_size=inputs[0].shape[1],
         dimension=outputs[OUTPUT_NAME].shape[1],
         details_dimension=0 if details is None else details.shape[1],
+        class_count=_class_count(given.get(PROBABILITIES_NAME), path),
         metadata=metadata,
     )
+
+
+def _class_count(output: object | None, path: Path) -> int:
+    if output is None:
+        return 0
+    shape, kind = output.shape, output.type  # type: ignore[attr-defined]
+    if kind != "tensor(float)" or len(shape) != 2 or not isinstance(shape[1], int):
+        raise EncoderError(
+            f"{path} is not an encoder: its output {PROBABILITIES_NAME!r} must be float32 "
+            f"[batch, classes], not {kind} {shape}"
+        )
+    return shape[1]

@@ -1,0 +1,162 @@
+"""What is on a photo, of the classes that an encoder was trained to tell apart: or none of them.
+
+An exported file may give, beside its vectors, probabilities of classes, calibrated by a temperature
+(Guo et al., On Calibration of Modern Neural Networks, ICML 2017). They sum to one whatever is on
+the photo; so the file also says where its classes lie, and from how far away a photo is a stranger.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..arrays import Pixels, Vectors
+from ..errors import EncoderError
+from .onnx_encoder import Encoder
+
+CLASSES_KEY, REGIONS_KEY = "classes", "class_regions"  # of the file's metadata
+
+
+@dataclass(frozen=True, eq=False)
+class ClassRegions:
+    """Where in an encoder's space its classes lie.
+
+    Attributes:
+        centre: mean of the training photos, float32, shape = (dimension,).
+        means: of each class seen from there, float32, shape = (classes, dimension), unit length.
+        least_cosine: with the nearest mean, below which a photo is a stranger.
+    """
+
+    centre: Vectors
+    means: Vectors
+    least_cosine: float
+
+    def nearness(self, embeddings: Vectors) -> Vectors:
+        """Give each photo's cosine with the nearest class: float32, shape = (photos,)."""
+        moved = embeddings - self.centre
+        lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+        cosines = (moved / np.where(lengths > 0, lengths, 1)) @ self.means.T
+        return np.asarray(cosines.max(axis=1), np.float32)
+
+    def to_text(self) -> str:
+        """Write it as text for an encoder's metadata."""
+        return json.dumps(
+            {
+                "centre": _packed(self.centre),
+                "means": _packed(self.means),
+                "least_cosine": self.least_cosine,
+            }
+        )
+
+    @classmethod
+    def from_text(cls, text: str, classes: int, dimension: int) -> ClassRegions:
+        """Read what :meth:`to_text` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            content = json.loads(text)
+            return cls(
+                _unpacked(content["centre"]).reshape(dimension),
+                _unpacked(content["means"]).reshape(classes, dimension),
+                float(content["least_cosine"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no class regions: {error}") from error
+
+
+@dataclass(frozen=True)
+class ClassChance:
+    """A class and how probable it is.
+
+    Attributes:
+        name: of the class.
+        probability: in [0, 1].
+    """
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What is on a photo.
+
+    Attributes:
+        classes: all of them, the most probable first.
+        nearness: cosine of the photo with the nearest class, both seen from the mean of what was
+            trained on, in [-1, 1].
+        is_stranger: the photo is farther from every class than nearly all photos of a class are:
+            it shows none of them, whatever the probabilities say.
+    """
+
+    classes: tuple[ClassChance, ...]
+    nearness: float
+    is_stranger: bool
+
+
+class PhotoClassifier:
+    """An encoder that also tells classes apart, loaded and ready. Safe from several threads.
+
+    Args:
+        model: path of an ``.onnx`` file that was exported with its classes.
+        threads: as for :class:`Encoder`.
+
+    Raises:
+        EncoderError: the file is no encoder, or gives no probabilities of classes.
+    """
+
+    def __init__(self, model: Path | str, threads: int | None = None) -> None:
+        if Path(model).is_dir():
+            raise EncoderError(
+                f"{model} is a folder: make a file of a training with "
+                f"`imgsim-edge export {model} --out FILE.onnx --classify`"
+            )
+        self.encoder = Encoder(model, threads)
+        count, told = self.encoder.class_count, self.encoder.metadata
+        try:
+            names = json.loads(told.get(CLASSES_KEY, "null"))
+            self._regions = ClassRegions.from_text(
+                told.get(REGIONS_KEY, "null"), count, self.encoder.dimension
+            )
+        except ValueError:
+            names = None
+        if not count or not isinstance(names, list) or len(names) != count:
+            raise EncoderError(
+                f"{self.encoder.path} tells no classes apart: export it from a training with "
+                "`imgsim-edge export RUN --out FILE.onnx --classify`"
+            )
+        self.classes = tuple(map(str, names))
+
+    def classify(self, images: Pixels) -> list[Classification]:
+        """Say what is on photos.
+
+        Args:
+            images: uint8, shape = (photos, image_size, image_size, 3), upright sRGB.
+
+        Raises:
+            ValueError: the batch has another type or shape.
+            EncoderError: the network failed.
+        """
+        embeddings, probabilities = self.encoder.embeddings_and_probabilities(images)
+        found = []
+        for chances, near in zip(probabilities, self._regions.nearness(embeddings), strict=True):
+            order = np.argsort(-chances, kind="stable").tolist()
+            named = tuple(ClassChance(self.classes[n], float(chances[n])) for n in order)
+            found.append(
+                Classification(named, float(near), bool(near < self._regions.least_cosine))
+            )
+        return found
+
+
+def _packed(numbers: Vectors) -> str:
+    return base64.b64encode(np.asarray(numbers, "<f4").tobytes()).decode()
+
+
+def _unpacked(text: str) -> Vectors:
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
