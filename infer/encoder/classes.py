@@ -114,8 +114,8 @@ class PhotoClassifier:
     def __init__(self, model: Path | str, threads: int | None = None) -> None:
         if Path(model).is_dir():
             raise EncoderError(
-                f"{model} is a folder: make a file of a training with "
-                f"`imgsim-edge export {model} --out FILE.onnx --classify`"
+                f"{model} is a folder: name an .onnx file, which `imgsim-edge export` makes "
+                "of a training"
             )
         self.encoder = Encoder(model, threads)
         count, told = self.encoder.class_count, self.encoder.metadata
@@ -128,8 +128,8 @@ class PhotoClassifier:
             names = None
         if not count or not isinstance(names, list) or len(names) != count:
             raise EncoderError(
-                f"{self.encoder.path} tells no classes apart: export it from a training with "
-                "`imgsim-edge export RUN --out FILE.onnx --classify`"
+                f"{self.encoder.path} tells no classes apart: `imgsim-edge export` makes one that "
+                "does of a training, where it is told to"
             )
         self.classes = tuple(map(str, names))
 
