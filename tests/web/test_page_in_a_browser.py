@@ -10,9 +10,10 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,9 +23,27 @@ from chromium import CHROMIUM, SWITCHES, drop
 from conftest import PROGRAM
 from imgsim_edge.infer import ImageIndex
 from imgsim_edge.infer.cleanup.plan import read_plan
+from PIL import Image
 
-AXE = "axe-core@4.10.3"
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium")
+
+
+@contextmanager
+def served(folder: Path, home: Path, *options: str) -> Iterator[str]:
+    """Start `imgsim-edge browse` for an index; gives its link."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "browse", "--no-open", "--index", str(folder), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(home), "HOME": str(home)},
+    )
+    assert process.stdout
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +73,8 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(
     index: ImageIndex, plan: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    cache = str(tmp_path_factory.mktemp("cache"))
-    command = ["browse", "--no-open", "--index", str(index.folder), "--plan", str(plan)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "XDG_CACHE_HOME": cache, "HOME": cache},
-    )
-    assert process.stdout
-    yield process.stdout.readline().strip()
-    process.terminate()
-    process.communicate(timeout=30)
+    with served(index.folder, tmp_path_factory.mktemp("cache"), "--plan", str(plan)) as link:
+        yield link
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +158,10 @@ def test_a_photo_opens_large_and_closes_where_it_was(page: Any, photos: Path) ->
     page.keyboard.press("Escape")
     page.wait_for_function(f"() => document.activeElement.dataset.place === '{place + 1}'")
     assert page.url.endswith("/#/")
+    page.keyboard.press("Enter")
+    page.click("#facts a")  # its folder
+    page.wait_for_selector("#lightbox", state="hidden")
+    page.wait_for_function("() => document.getElementById('count').textContent === '9'")
 
 
 def test_going_back_closes_a_photo(page: Any) -> None:
@@ -443,21 +455,10 @@ def test_duplicates_are_looked_through_and_planned(page: Any, plan: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+def axe() -> str:
     """The source of axe-core, which checks pages for what keeps people out."""
-    npm = shutil.which("npm")
-    if not npm:
-        pytest.skip("no npm, which brings axe-core")
-    folder = tmp_path_factory.mktemp("axe")
-    done = subprocess.run(
-        [npm, "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"npm cannot be reached: {done.stderr.strip()[:200]}")
-    with tarfile.open(folder / done.stdout.split()[-1]) as package:
-        source = package.extractfile("package/axe.min.js")
-        assert source
-        return source.read().decode()
+    pytest.importorskip("axe_playwright_python", reason="the extra dev brings axe-core")
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 
 
 WIDE = """[...document.querySelectorAll("main *")]
@@ -563,39 +564,60 @@ def test_an_empty_index_an_away_drive_and_unreadable_files_are_told(
 ) -> None:
     drive = tmp_path / "drive"
     drive.mkdir()
+    with (
+        ImageIndex.create(tmp_path / "index") as index,
+        served(index.folder, tmp_path) as address,
+    ):
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector("#empty:not([hidden])")
+        assert "imgsim-edge index FOLDER" in page.inner_text("#empty")
+        shutil.copy(collection / "coffee.jpg", drive)
+        (drive / "broken.jpg").write_bytes(b"no photo")
+        index.add([drive])
+        page.wait_for_function("() => document.querySelector('.tile[href] img')?.naturalWidth > 0")
+        page.click("#unreadable")
+        assert "broken.jpg" in page.inner_text("#problems")
+        page.click("#close-problems")
+        drive.rename(tmp_path / "unplugged")
+        page.wait_for_selector("#away:not([hidden])")
+        assert str(drive) in page.inner_text("#away")
+        open_photo(page, "coffee.jpg")
+        page.wait_for_selector("#unseen:not([hidden])")
+        assert "No such file" in page.inner_text("#unseen")
+        page.close()
+
+
+def test_headings_are_months_or_years_where_months_are_thin(
+    browser: Any, photographs: dict[str, Image.Image], tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+
+    def save(number: int, taken: str) -> None:
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9003] = taken
+        photographs["coffee"].resize((96, 64)).save(photos / f"{number:02}.jpg", exif=exif)
+
+    for number, month in enumerate((3, 5, 5)):
+        save(number, f"2023:{month:02}:01 10:00:00")
+    save(3, "2021:01:01 10:00:00")
+    photographs["rocket"].save(photos / "undated.jpg")
     with ImageIndex.create(tmp_path / "index") as index:
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, "browse", "--no-open", "--index", index.folder],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)},
-        )
-        try:
-            assert process.stdout
+        index.add([photos])
+        with served(index.folder, tmp_path) as address:
             page = browser.new_page()
-            page.goto(process.stdout.readline().strip())
-            page.wait_for_selector("#empty:not([hidden])")
-            assert "imgsim-edge index FOLDER" in page.inner_text("#empty")
-            shutil.copy(collection / "coffee.jpg", drive)
-            (drive / "broken.jpg").write_bytes(b"no photo")
-            index.add([drive])
+            page.goto(address)
+            page.wait_for_selector("#grid h2")
+            headings = page.locator("#grid h2")
+            assert headings.all_inner_texts() == ["2023 3", "2021 1", "No date 1"]
+            for number in range(4, 40):
+                save(number, "2023:05:02 10:00:00")
+            index.add([photos])
             page.wait_for_function(
-                "() => document.querySelector('.tile[href] img')?.naturalWidth > 0"
+                "() => document.querySelector('#grid h2').textContent.startsWith('May 2023')"
             )
-            page.click("#unreadable")
-            assert "broken.jpg" in page.inner_text("#problems")
-            page.click("#close-problems")
-            drive.rename(tmp_path / "unplugged")
-            page.wait_for_selector("#away:not([hidden])")
-            assert str(drive) in page.inner_text("#away")
-            open_photo(page, "coffee.jpg")
-            page.wait_for_selector("#unseen:not([hidden])")
-            assert "No such file" in page.inner_text("#unseen")
             page.close()
-        finally:
-            process.terminate()
-            process.communicate(timeout=30)
 
 
 def test_another_origin_cannot_read_or_post(browser: Any, address: str) -> None:

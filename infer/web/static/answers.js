@@ -135,7 +135,7 @@ export class Answers {
     const list = make("ul", { className: "matches", role: "list" }, ...items);
     const title = make("h2", { textContent: BANDS[band] });
     if (band !== FOLDED) {
-      title.append(make("small", { textContent: items.length.toLocaleString() }));
+      title.append(" ", make("small", { textContent: items.length.toLocaleString() }));
       return make("section", { className: "band" }, title, list);
     }
     const folded = make("details", { className: "band", open: this.#isUnfolded }, make("summary", {}, title), list);

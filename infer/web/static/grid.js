@@ -228,7 +228,7 @@ export class Grid {
         make(
           "div",
           { role: "rowheader" },
-          make("h2", { textContent: line.heading }, make("small", { textContent: line.section.photos.toLocaleString() })),
+          make("h2", { textContent: line.heading }, " ", make("small", { textContent: line.section.photos.toLocaleString() })),
         ),
       );
     }

@@ -58,8 +58,11 @@ export class Lightbox {
     await this.#show(place);
   }
 
-  close() {
-    if (this.#dialog.open) this.#dialog.close();
+  /** Close it; `isLeft`: for another view, where no photo is to be gone back to. */
+  close(isLeft = false) {
+    if (!this.#dialog.open) return;
+    if (isLeft) this.#source = null;
+    this.#dialog.close();
   }
 
   async step(by) {
@@ -152,9 +155,8 @@ export class Lightbox {
       return; // the picture says what is wrong
     }
     if (number !== this.#shown) return;
-    const facts = factsOf(known);
     element("facts").replaceChildren(
-      ...facts.flatMap(([term, value]) => [make("dt", { textContent: term }), make("dd", { textContent: value })]),
+      ...factsOf(known).flatMap(([term, value]) => [make("dt", { textContent: term }), make("dd", {}, value)]),
     );
     element("path").textContent = known.path;
   }
@@ -179,15 +181,15 @@ export class Lightbox {
   }
 }
 
-/** Say what is known of a photo, as [term, value]. */
-export function factsOf(photo) {
+/** Say what is known of a photo, as [term, text or element]. */
+function factsOf(photo) {
   const source = { name: " (by its name)", xmp: "" }[photo.taken_source] ?? "";
   return [
     ["Taken", photo.taken ? `${DATE.format(new Date(`${photo.taken}Z`))}${source}` : null],
     ["Camera", photo.camera],
     ["Size", `${photo.width.toLocaleString()} × ${photo.height.toLocaleString()}, ${bytes(photo.bytes)}`],
     ["Changed", photo.taken ? null : new Date(photo.changed).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })],
-    ["Folder", photo.folder],
+    ["Folder", photo.folder_key ? make("a", { href: `#/?folder=${photo.folder_key}`, textContent: photo.folder }) : photo.folder],
   ].filter(([, value]) => value);
 }
 

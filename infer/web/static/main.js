@@ -16,6 +16,7 @@ const POLL = 2000; // milliseconds between two looks at whether the index has ch
 const STRANGE = 15; // times rarer where the server does not know this browser any more
 const MONTH = new Intl.DateTimeFormat("en", { month: "long", year: "numeric", timeZone: "UTC" });
 const UNDATED = "No date";
+const FEW = 8; // photos of a month, on average, below which the headings are years
 
 const selection = new Selection();
 const duplicates = new Duplicates();
@@ -66,7 +67,7 @@ async function route() {
 async function show() {
   if (shown) left[shown] = scrollY;
   const isNew = shown !== address.view;
-  lightbox.close();
+  lightbox.close(true);
   complain(null);
   duplicates.hide();
   overview.hide();
@@ -145,17 +146,35 @@ async function fillCollection({ folder, order }, fill) {
   wishes = { folder, order: chosen };
   element("order").value = chosen;
   const isByMonth = chosen === "taken";
-  const titled = sections.map(({ heading, photos }) => ({
-    heading: isByMonth ? month(heading) : sections.length > 1 ? above.label(heading) : undefined,
-    photos,
-  }));
-  fill(titled);
+  const name = isByMonth ? month : sections.length > 1 ? above.label.bind(above) : () => undefined;
+  const parts = isByMonth && isThin(sections) ? years(sections) : sections;
+  fill(parts.map(({ heading, photos }) => ({ heading: name(heading), photos })));
   scrubber.show(isByMonth ? (heading) => heading.split(" ").at(-1).replace("date", UNDATED) : null);
   element("count").textContent = grid.total.toLocaleString();
   element("empty").hidden = sections.length > 0;
 }
 
-const month = (heading) => (heading ? MONTH.format(new Date(`${heading}-01T00:00:00Z`)) : UNDATED);
+/** Name a month, or a year. */
+function month(heading) {
+  if (!heading) return UNDATED;
+  return heading.includes("-") ? MONTH.format(new Date(`${heading}-01T00:00:00Z`)) : heading;
+}
+
+/** Tell whether so few photos are of a month that most of the page would be empty. */
+function isThin(sections) {
+  const dated = sections.filter(({ heading }) => heading !== null);
+  return dated.reduce((sum, { photos }) => sum + photos, 0) < FEW * dated.length;
+}
+
+/** Put the months of each year together. */
+function years(sections) {
+  const together = new Map();
+  for (const { heading, photos } of sections) {
+    const year = heading?.split("-")[0];
+    together.set(year, (together.get(year) ?? 0) + photos);
+  }
+  return [...together].map(([heading, photos]) => ({ heading, photos }));
+}
 
 grid.onscroll = () => scrubber.follow();
 
