@@ -8,19 +8,11 @@ from typing import Annotated
 
 import typer
 
-from . import IndexOption, JsonOption, counted, progress, say, say_some
-from .outputs import (
-    CsvOption,
-    Forms,
-    HtmlOption,
-    NullOption,
-    OpenOption,
-    PicturesOption,
-    SheetOption,
-    give,
-)
+from . import IndexOption, counted, progress, say, say_some
+from .outputs import Forms, give, with_forms
 
 
+@with_forms
 def duplicates_command(
     any_orientation: Annotated[
         bool, typer.Option("--any-orientation", help="Find rotated and mirrored copies, too.")
@@ -58,17 +50,10 @@ def duplicates_command(
         ),
     ] = False,
     index: IndexOption = None,
-    as_json: JsonOption = False,
-    as_csv: CsvOption = False,
-    null: NullOption = False,
-    sheet: SheetOption = None,
-    html: HtmlOption = None,
-    opened: OpenOption = False,
-    pictures: PicturesOption = True,
+    *,
+    forms: Forms,
 ) -> None:
     """Find photos that are copies of one another. Changes nothing."""
-    forms = Forms(as_json, as_csv, null, sheet, html, opened, pictures)
-    forms.check()
     if bursts:
         if any_orientation or keep or include_look or min_score or plan:
             raise typer.BadParameter("--bursts stands alone: with --in, and a form of the answer")

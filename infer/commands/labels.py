@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import IndexOption, JsonOption, counted, one_thread_for_numpy, say, say_some
-from .outputs import CsvOption, Forms, HtmlOption, NullOption, OpenOption, SheetOption, give
+from .outputs import Forms, give, with_forms
 
 if TYPE_CHECKING:
     from ..index.image_index import ImageIndex
@@ -123,6 +123,7 @@ def labels_command(
         say("no labels yet: teach one with `imgsim-edge teach NAME PHOTO`")
 
 
+@with_forms
 def suggest_command(
     name: NameArgument,
     k: Annotated[int, typer.Option("-k", min=1, help="How many answers.")] = 50,
@@ -134,16 +135,10 @@ def suggest_command(
         typer.Option("--ask", help="Ask about the photos whose answers teach the label most."),
     ] = False,
     index: IndexOption = None,
-    as_json: JsonOption = False,
-    as_csv: CsvOption = False,
-    null: NullOption = False,
-    sheet: SheetOption = None,
-    html: HtmlOption = None,
-    opened: OpenOption = False,
+    *,
+    forms: Forms,
 ) -> None:
     """Suggest photos that show what a label was taught. Changes nothing but with --ask."""
-    forms = Forms(as_json, as_csv, null, sheet, html, opened, False)
-    forms.check()
     one_thread_for_numpy()
     from ..index.image_index import ImageIndex
     from ..labels.suggest import suggest

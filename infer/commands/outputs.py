@@ -2,57 +2,81 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from . import say
+from . import JsonOption, say
 
 if TYPE_CHECKING:
     from ..output.sections import Section
 
-CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
-NullOption = Annotated[
-    bool, typer.Option("-0", help="Print paths alone, separated by zero bytes (xargs -0).")
-]
-SheetOption = Annotated[
-    Path | None,
-    typer.Option("--sheet", metavar="FILE", help="Write a contact sheet, such as out.png."),
-]
-HtmlOption = Annotated[
-    Path | None,
-    typer.Option("--html", metavar="FILE", help="Write a page that holds the photos."),
-]
-OpenOption = Annotated[
-    bool, typer.Option("--open", help="Open the page (or the sheet) that was written.")
-]
-PicturesOption = Annotated[
-    bool,
-    typer.Option(
-        "--pictures/--no-pictures", help="Show photos in the terminal, where it can do so."
-    ),
-]
-
 
 @dataclass(frozen=True)
 class Forms:
-    """The forms in which an answer was asked for."""
+    """The forms in which an answer was asked for; each is an option of the command line."""
 
-    as_json: bool
-    as_csv: bool
-    null: bool
-    sheet: Path | None
-    html: Path | None
-    opened: bool
-    pictures: bool
+    as_json: JsonOption = False
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False
+    null: Annotated[
+        bool, typer.Option("-0", help="Print paths alone, separated by zero bytes (xargs -0).")
+    ] = False
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", metavar="FILE", help="Write a contact sheet, such as out.png."),
+    ] = None
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page that holds the photos."),
+    ] = None
+    opened: Annotated[
+        bool, typer.Option("--open", help="Open the page (or the sheet) that was written.")
+    ] = False
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures", help="Show photos in the terminal, where it can do so."
+        ),
+    ] = True
 
     def check(self) -> None:
         """Make sure that no two of them exclude each other; called before any work is done."""
         if self.as_json + self.as_csv + self.null > 1:
             raise typer.BadParameter("give one of --json, --csv and -0")
+
+
+def with_forms(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that takes ``forms`` the options of :class:`Forms` in their place."""
+    hints = get_type_hints(command, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[parameter.name])
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.name != "forms"
+    ]
+    of_forms = get_type_hints(Forms, include_extras=True)
+    options = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=of_forms[field.name],
+        )
+        for field in fields(Forms)
+    ]
+
+    def with_options(**given: Any) -> None:
+        forms = Forms(**{option.name: given.pop(option.name) for option in options})
+        forms.check()
+        command(**given, forms=forms)
+
+    with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
+    with_options.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
+    with_options.__annotations__ = {one.name: one.annotation for one in (*own, *options)}
+    return with_options
 
 
 def give(

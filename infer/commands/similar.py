@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import IndexOption, JsonOption, ModelOption, one_thread_for_numpy, say
-from .outputs import (
-    CsvOption,
-    Forms,
-    HtmlOption,
-    NullOption,
-    OpenOption,
-    PicturesOption,
-    SheetOption,
-    give,
-)
+from . import IndexOption, ModelOption, one_thread_for_numpy, say
+from .outputs import Forms, give, with_forms
 
 if TYPE_CHECKING:
     from ..index.query import Query
@@ -39,6 +30,7 @@ class _Asked:
     file: Path | None = None
 
 
+@with_forms
 def similar_command(
     queries: Annotated[
         list[str] | None,
@@ -96,17 +88,10 @@ def similar_command(
     ] = False,
     index: IndexOption = None,
     model: ModelOption = None,
-    as_json: JsonOption = False,
-    as_csv: CsvOption = False,
-    null: NullOption = False,
-    sheet: SheetOption = None,
-    html: HtmlOption = None,
-    opened: OpenOption = False,
-    pictures: PicturesOption = True,
+    *,
+    forms: Forms,
 ) -> None:
     """Find the photos most similar to one photo, or to several."""
-    forms = Forms(as_json, as_csv, null, sheet, html, opened, pictures)
-    forms.check()
     asked = [_asked(name) for name in queries or ()]
     if clipboard:
         asked += _from_clipboard()
