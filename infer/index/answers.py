@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from pathlib import Path
 
@@ -225,7 +225,7 @@ def photos_where(
     values: list[int | str] = []
     for moment, sign in ((since, ">="), (until, "<")):
         if moment is not None:
-            wall = moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+            wall = moment.replace(tzinfo=timezone.utc) - datetime(1970, 1, 1, tzinfo=timezone.utc)
             where.append(f"taken_ms {sign} ?")
             values.append(wall // timedelta(milliseconds=1))
     if camera is not None:

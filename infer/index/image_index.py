@@ -47,7 +47,7 @@ from .results import Match as Match
 from .results import Neighbours as Neighbours
 
 if TYPE_CHECKING:
-    from typing import Unpack
+    from typing_extensions import Unpack
 
     from ..progress import Progress
     from ..scale.postgres.publish import Published

@@ -59,7 +59,8 @@ class Centre:
         parts = [_centred(embeddings, self.embedding)]
         if self.details.size:
             parts.append(_centred(details, self.details))
-        return np.hstack(parts) / np.float32(np.sqrt(len(parts)))
+        both: Vectors = np.hstack(parts) / np.float32(np.sqrt(len(parts)))
+        return both
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,6 +49,6 @@ def final_scores(query: Vectors, candidates: Vectors) -> NDArray[np.float64]:
     averaged = rows + np.einsum("ij,ijn->in", weights, rows[nearest])
     lengths = np.linalg.norm(averaged, axis=1, keepdims=True)
     averaged /= np.where(lengths > 0, lengths, 1)
-    found = alone.copy()
+    found: NDArray[np.float64] = alone.copy()
     np.maximum(found[: len(rows)], cosines(query, averaged), out=found[: len(rows)])
     return found

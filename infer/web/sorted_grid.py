@@ -183,4 +183,5 @@ def _in_fours(values: NDArray[Any], missing: int) -> NDArray[Any]:
     rows, columns, size = values.shape
     filled = np.pad(values, ((0, rows % 2), (0, columns % 2), (0, 0)), constant_values=missing)
     split = filled.reshape(-(-rows // 2), 2, -(-columns // 2), 2, size).swapaxes(1, 2)
-    return split.reshape(*split.shape[:2], 4, size)
+    fours: NDArray[Any] = split.reshape(*split.shape[:2], 4, size)
+    return fours
