@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from .index.image_index import ImageIndex as ImageIndex
     from .index.image_index import default_index as default_index
     from .index.items import Item as Item
+    from .index.periods import Period as Period
+    from .index.periods import period_of as period_of
     from .index.query import Query as Query
     from .index.report import AddReport as AddReport
     from .index.results import IndexedPhoto as IndexedPhoto
@@ -114,6 +116,7 @@ _HOMES = {
     "evaluation.retrieval": ("Evaluation", "evaluate", "evaluate_together"),
     "index.image_index": ("ImageIndex", "default_index"),
     "index.items": ("Item",),
+    "index.periods": ("Period", "period_of"),
     "index.query": ("Query",),
     "index.results": ("IndexedPhoto", "IndexInfo", "Label", "Match", "Neighbours"),
     "index.report": ("AddReport",),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from ..index.results import Match
 
 STDIN = "-"
-DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 
 @dataclass(frozen=True)
@@ -62,12 +60,14 @@ def similar_command(
         ),
     ] = None,
     since: Annotated[
-        datetime | None,
-        typer.Option(formats=DATES, metavar="DATE", help="Only photos taken then or later."),
+        str | None,
+        typer.Option(
+            metavar="DATE", help="Only photos taken then or later: 2023, 2023-08 or 2023-08-31."
+        ),
     ] = None,
     until: Annotated[
-        datetime | None,
-        typer.Option(formats=DATES, metavar="DATE", help="Only photos taken before."),
+        str | None,
+        typer.Option(metavar="DATE", help="Only photos taken then or earlier, all of it included."),
     ] = None,
     camera: Annotated[
         str | None,
@@ -100,6 +100,7 @@ def similar_command(
 
     one_thread_for_numpy()
     from ..index.image_index import ImageIndex
+    from ..index.periods import period_of
     from ..output import sections as answers
     from ..output import text as render
 
@@ -111,8 +112,8 @@ def similar_command(
             k,
             exact=exact,
             within=within,
-            since=since,
-            until=until,
+            since=period_of(since).begin if since else None,
+            until=period_of(until).end if until else None,
             camera=camera,
             label=label,
             min_score=min_score,
@@ -140,6 +141,9 @@ def similar_command(
             for record in render.matches_as_records(one.name, matches)
         ]
 
+    def rows() -> list[dict[str, object]]:
+        return [{key: own for key, own in one.items() if key != "payload"} for one in records()]
+
     def text() -> str:
         tables = [render.as_table(matches) for _, matches in answered]
         if len(asked) > 1:
@@ -155,7 +159,7 @@ def similar_command(
         ],
         text=text,
         records=records,
-        rows=records,
+        rows=rows,
         paths=lambda: _paths(answered),
     )
 

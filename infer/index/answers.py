@@ -25,7 +25,7 @@ from ..search.rarity import Rarity
 from ..search.rerank import candidates_for, final_scores
 from ..search.scores import Means, centred
 from .query import QueryVectors, names_of
-from .results import Match
+from .results import Match, Order
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Wishes:
         omit: ids of photos that are no answer.
         copies: photos with the same bytes are all given, not only the first by path.
         unrelated: answers that are weak are given, too.
+        order: in which the answers come; their ranks are by likeness.
     """
 
     k: int
@@ -51,6 +52,7 @@ class Wishes:
     omit: frozenset[int] = frozenset()
     copies: bool = True
     unrelated: bool = True
+    order: Order = "likeness"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +137,17 @@ def _matches(
     if len(ids) > count:  # the same candidates, however many photos were left out
         kept = scores >= scores[count - 1]
         ids, scores = ids[kept], scores[kept]
-    detailed = False
+    known = rarity(snapshot, by_embedding=True)
     if one.details is not None and len(ids):
         codes = searcher.details(ids, snapshot)
-        # Where some have details and some have not, only embeddings compare them all.
-        detailed = bool(codes.any(axis=1).all())
-        if detailed:
-            scores = final_scores(one.details, centred(details_of(codes), mean.details))
-    known = rarity(snapshot, by_embedding=not detailed)
+        detailed = codes.any(axis=1)
+        if detailed.any():
+            of_details = rarity(snapshot)
+            if known and of_details:  # for a vector that an app added: what is as rare
+                scores = known.as_rare_by(of_details, scores)
+            rows = centred(details_of(codes[detailed]), mean.details)
+            scores[detailed] = final_scores(one.details, rows)
+            known = of_details
     floor = _floor(wishes, known)
     matches: list[Match] = []
     seen: set[bytes] = set()
@@ -157,8 +162,17 @@ def _matches(
         rare = known.of_score(score) if known else None
         rank = len(matches) + 1
         payload = None if row.payload is None else json.loads(row.payload)
-        matches.append(Match(rank, score, path, row.width, row.height, row.id, rare, word, payload))
+        about = (row.width, row.height, row.id, rare, word, payload, row.metadata)
+        matches.append(Match(rank, score, path, *about))
+    if wishes.order == "date":
+        matches.sort(key=_taken, reverse=True)
     return matches
+
+
+def _taken(match: Match) -> float:
+    """Tell when a photo was taken, so that those without a date come before all."""
+    taken = match.metadata.taken_ms if match.metadata else None
+    return -np.inf if taken is None else taken
 
 
 def _ranked(

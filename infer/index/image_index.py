@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from .items import Item
     from .query import Query
     from .report import AddReport
-    from .results import Conditions
+    from .results import Conditions, Order
     from .verify import Finding
 
 _GRAPH_GROWS_AT = 2  # times as many photos as the graph holds, when items are added
@@ -624,6 +624,7 @@ class ImageIndex:
         omit: Collection[int] = (),
         copies: bool = True,
         unrelated: bool = True,
+        order: Order = "likeness",
         combine: Sequence[Query] = (),
         exclude: Sequence[Query] = (),
     ) -> list[Match]:
@@ -641,7 +642,7 @@ class ImageIndex:
             exact: compare with every photo, whatever the graph could tell.
             within: only photos below this folder.
             since: only photos taken at this time, by the camera's clock, or later.
-            until: only photos taken before.
+            until: only photos taken before; :func:`~.periods.period_of` reads dates.
             camera: only photos of a camera whose name contains this.
             label: only photos that were said to show what this label says.
             min_score: only photos with at least this score.
@@ -649,6 +650,7 @@ class ImageIndex:
             omit: ids of photos that are no answer.
             copies: give every photo with the same bytes, not only the first by path.
             unrelated: also give answers of the band ``"weak"``.
+            order: ``"date"`` puts the newest first and photos without a date last; ranks stay.
             combine: more photos to be like: the query is the mean of all.
             exclude: photos to be unlike.
 
@@ -676,6 +678,7 @@ class ImageIndex:
             omit=omit,
             copies=copies,
             unrelated=unrelated,
+            order=order,
             exclude=exclude,
         )[0]
 
@@ -701,6 +704,7 @@ class ImageIndex:
         omit: Collection[int] = (),
         copies: bool = True,
         unrelated: bool = True,
+        order: Order = "likeness",
         exclude: Sequence[Query] = (),
     ) -> list[list[Match]]:
         """Answer queries, each the mean of a group of photos; see :meth:`similar`."""
@@ -717,7 +721,8 @@ class ImageIndex:
                 ready.append(wanted[0] if whole else combined(wanted, unlike))
             only = photos_where(within, since, until, camera, label, snapshot)
             wishes = Wishes(
-                *(k, exact, only, min_score, min_rarity, frozenset(omit), copies, unrelated)
+                *(k, exact, only, min_score, min_rarity, frozenset(omit), copies, unrelated),
+                order=order,
             )
             return answered(ready, wishes, snapshot, self._searcher, mean)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from ..arrays import Ids, Vectors
 from ..catalogue.rows import GraphRecord
@@ -30,6 +30,7 @@ class Match:
             the collection is too small to tell.
         band: the same in one word: ``"same"``, ``"close"``, ``"related"`` or ``"weak"``.
         payload: what an app keeps with an item of its own, the path of which is its name.
+        metadata: what the file says about the picture; None where it has not been asked yet.
     """
 
     rank: int
@@ -41,6 +42,10 @@ class Match:
     rarity: float | None
     band: Band
     payload: Any = None
+    metadata: PhotoMetadata | None = None
+
+
+Order = Literal["likeness", "date"]  # of answers: the best first, or the newest
 
 
 class Conditions(TypedDict, total=False):
@@ -57,6 +62,7 @@ class Conditions(TypedDict, total=False):
     omit: Collection[int]
     copies: bool
     unrelated: bool
+    order: Order
 
 
 @dataclass(frozen=True, slots=True)

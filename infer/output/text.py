@@ -35,9 +35,10 @@ def as_table(matches: Sequence[Match]) -> str:
 
 
 def matches_as_records(query: Path | str, matches: Iterable[Match]) -> Iterator[dict[str, Any]]:
-    """Give each match as a record: query, rank, path, score, band, rarity, width, height.
+    """Give each match as a record: query, rank, path, score, band, rarity, width, height, payload.
 
     ``rarity`` is N where one random pair in N scores at least that; None where it is not known.
+    ``payload`` is what an app keeps with an item of its own, any JSON.
     """
     for match in matches:
         yield {
@@ -49,6 +50,7 @@ def matches_as_records(query: Path | str, matches: Iterable[Match]) -> Iterator[
             "rarity": None if match.rarity is None else float(f"{match.rarity:.3g}"),
             "width": match.width,
             "height": match.height,
+            "payload": match.payload,
         }
 
 

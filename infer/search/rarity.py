@@ -75,6 +75,20 @@ class Rarity:
         log_share = -np.log(min(max(rarity, 1.0), self.pairs))
         return float(np.interp(log_share, self._log_shares(), self.scores))
 
+    def as_rare_by(self, other: Rarity, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn scores of this kind into those of another kind that are as rare there.
+
+        Args:
+            other: how the scores of that kind are distributed.
+            scores: in [−1, 1], any shape; what is rarer than the sample can tell lies between its
+                last point and 1, which stays 1.
+        """
+        grid = np.union1d(self._log_shares(), other._log_shares())[::-1]  # from common to rare
+        own = np.interp(grid, self._log_shares(), self.scores)
+        theirs = np.interp(grid, other._log_shares(), other.scores)
+        found: NDArray[np.float64] = np.interp(scores, [-1.0, *own, 1.0], [-1.0, *theirs, 1.0])
+        return found
+
     def _log_shares(self) -> NDArray[np.float64]:
         return np.log(np.divide(self.counts, self.pairs))
 

@@ -43,6 +43,16 @@ def test_the_score_of_a_rarity_is_its_inverse():
         assert rarity.of_score(rarity.score(one_in)) == pytest.approx(one_in, rel=0.01)
 
 
+def test_a_score_of_one_kind_becomes_one_of_another_that_is_as_rare():
+    few, many = Rarity.of(unit_vectors(800, 8)), Rarity.of(unit_vectors(800, 256))
+    scores = np.array([-0.3, 0.0, 0.5, 0.8])
+    turned = few.as_rare_by(many, scores)
+    for score, own in zip(scores, turned, strict=True):
+        assert many.of_score(own) == pytest.approx(few.of_score(score), rel=0.05)
+    assert (np.diff(turned) > 0).all()
+    assert few.as_rare_by(many, np.array([-1.0, 1.0])).tolist() == [-1.0, 1.0]
+
+
 def test_many_equal_scores_count_all():
     vectors = np.repeat(np.eye(4, dtype=np.float32), 10, axis=0)  # as dead ReLU units give
     rarity = Rarity.of(vectors)

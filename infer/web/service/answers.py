@@ -98,6 +98,7 @@ class Found(Message):
     rarity: Annotated[
         float | None, Field(description="one random pair of photos in so many is as similar")
     ]
+    taken: Annotated[str | None, Field(description="by the camera's clock, ISO 8601, no zone")]
     id: Id
     path: Path
     width: Width
@@ -238,6 +239,7 @@ def found_answer(match: Match) -> Found:
         score=match.score,
         band=match.band,
         rarity=match.rarity,
+        taken=wall_clock(match.metadata.taken_ms if match.metadata else None),
         id=match.id,
         path=shown(match.path),
         width=match.width,

@@ -9,7 +9,8 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from ...index.image_index import ImageIndex
-from ...index.results import IndexedPhoto
+from ...index.periods import period_of
+from ...index.results import IndexedPhoto, Order
 from .answers import Embedding, Matches, Vector, found_answer
 from .endpoint import Asked, Endpoint, Message, Nothing, Wishes
 from .photos import photo_at, photo_numbered
@@ -31,6 +32,31 @@ class SearchWishes(Wishes):
     min_score: Annotated[
         float | None, Field(description="only photos with at least this score", ge=-1, le=1)
     ] = None
+    min_rarity: Annotated[
+        float | None,
+        Field(
+            description="only photos so similar that at most one random pair in so many is", ge=1
+        ),
+    ] = None
+    since: Annotated[
+        str | None, Field(description="only photos taken then or later: 2023, 2023-08, 2023-08-31")
+    ] = None
+    until: Annotated[
+        str | None, Field(description="only photos taken then or earlier, all of it included")
+    ] = None
+    camera: Annotated[
+        str | None, Field(description="only photos of a camera whose name contains this")
+    ] = None
+    label: Annotated[
+        str | None, Field(description="only photos that were said to show this label")
+    ] = None
+    copies: Annotated[
+        bool, Field(description="give every photo with the same bytes, not only the first")
+    ] = True
+    unrelated: Annotated[bool, Field(description="also give photos of the band weak")] = True
+    order: Annotated[
+        Order, Field(description="the most similar first, or the newest; ranks stay")
+    ] = "likeness"
     exact: Annotated[bool, Field(description="compare with every photo")] = False
 
 
@@ -94,6 +120,14 @@ class SearchEndpoints:
             wishes.k,
             exact=wishes.exact,
             within=wishes.within,
+            since=period_of(wishes.since).begin if wishes.since else None,
+            until=period_of(wishes.until).end if wishes.until else None,
+            camera=wishes.camera,
+            label=wishes.label,
             min_score=wishes.min_score,
+            min_rarity=wishes.min_rarity,
+            copies=wishes.copies,
+            unrelated=wishes.unrelated,
+            order=wishes.order,
         )
         return Matches(matches=[found_answer(match) for match in matches])
