@@ -5,7 +5,7 @@ is no example counts, in a sample, as "not": photos of the sample that look as i
 thing all the same are left out and the rest is learnt again. With a strong ridge the weights point
 from the mean of the collection to the mean of the examples, so that a single example is a search
 by likeness; with a weak one, what the collection has in common is discounted. Between the two,
-cross-validation decides.
+leaving one photo out at a time decides.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from numpy.typing import NDArray
 from ..arrays import Vectors
 
 BANDS = ((0.9, "sure"), (0.5, "likely"), (0.1, "perhaps"), (0.0, "unlikely"))
-RIDGE = 0.01  # of the weights' square, where an example weighs one
+RIDGES = (0.1, 0.01)  # of the weights' square, where an example weighs one; the first with few
 FEW = 3  # fewer examples than this cannot be cross-validated
 _STEPS = 12  # Newton's, at most
 _SETTLED = 1e-3  # largest change of a weight that is none
 _EM_ROUNDS = 60
 _LEAST_SHOWN = 0.5  # photos of the sample that are taken to show the thing, at least
-# A logit's slope and offset over standardised scores, with one example; and how they grow with the
-# logarithm of the number of examples. Fitted on 25 classes of photos like those of `train`.
-_USUAL, _USUAL_GROWTH = (1.6, -7.0), (0.15, -1.05)
-_DOUBT = 100  # examples that those weigh as much as
-_TEMPER = 0.66  # of the logit that the examples and the sample alone give, which overstates
+# What turns a standardised score into a logit: its offset, and the logarithm of its slope, are
+# linear in what `_circumstances` tells. Fitted to labels drawn from photos like those of `train`.
+_OFFSET = (-4.913, 0.383, 3.493, -1.926, 4.504, -2.635, -1.328)
+_LOG_SLOPE = (0.886, 0.042, -0.042, -0.182, -0.197, -0.167, -0.075)
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -117,15 +116,20 @@ def learn(shown: Vectors, not_shown: Vectors, sample: Vectors) -> Classifier:
     # What stands against the examples weighs, in each part, at most as much as they do.
     weight[len(shown) : told] = min(1.0, len(shown) / max(len(not_shown), 1))
     weight[told:] = len(shown) / len(sample)
-    best = _fit(x, y, weight, len(shown))
-    kept = ~_shows_it(best.left_out[: len(shown)], best.left_out[told:])
-    if not kept.all():
-        weight[told:] = np.where(kept, len(shown) / kept.sum(), 0.0)
-        best = _fit(x, y, weight, len(shown), best.solution)
-    scores, others = best.left_out[: len(shown)], best.left_out[told:]
-    slope, offset = _calibrate(scores, others, others[kept])
+    ways = []
+    for ridge in RIDGES if len(shown) >= FEW else RIDGES[:1]:
+        best = _fit(x, y, weight, ridge)
+        kept = ~_shows_it(best.left_out[: len(shown)], best.left_out[told:])
+        if not kept.all():
+            lighter = weight.copy()
+            lighter[told:] = np.where(kept, len(shown) / kept.sum(), 0.0)
+            best = _fit(x, y, lighter, ridge, best.solution)
+        ways.append(best)
+    best = min(ways, key=lambda way: way.loss)
+    scores, others = best.left_out[: len(shown)], x[told:] @ best.solution[:-1]
+    slope, offset = _calibrate(scores, others)
     likely = _sigmoid(offset + slope * others)
-    quality = _area(scores, others[kept])
+    quality = _area(scores, best.left_out[told:][likely < 0.5])
     return Classifier(
         best.solution[:-1],
         slope,
@@ -138,17 +142,18 @@ def learn(shown: Vectors, not_shown: Vectors, sample: Vectors) -> Classifier:
 @dataclass(frozen=True, eq=False)
 class _Fit:
     solution: Floats  # weights and intercept
-    left_out: Floats  # scores; those of the examples by weights learnt without each
+    left_out: Floats  # scores, each by weights learnt without that photo
+    loss: float  # mean cross-entropy of those
 
 
-def _fit(x: Vectors, y: Bools, weight: Floats, examples: int, start: Floats | None = None) -> _Fit:
-    """Fit by Newton's method, and leave each example out by one step from the common solution.
+def _fit(x: Vectors, y: Bools, weight: Floats, ridge: float, start: Floats | None = None) -> _Fit:
+    """Fit by Newton's method, and leave each photo out by one step from the common solution.
 
     The latter is approximate leave-one-out: Rahnama Rad and Maleki, A scalable estimate of the
     out-of-sample prediction error via approximate leave-one-out cross-validation, JRSS B 2020.
     """
     z = np.hstack([x, np.ones((len(x), 1), np.float32)])
-    penalty = np.full(z.shape[1], RIDGE)
+    penalty = np.full(z.shape[1], ridge)
     penalty[-1] = 1e-6  # the intercept is free
     if start is None:
         w = np.zeros(z.shape[1])
@@ -166,13 +171,13 @@ def _fit(x: Vectors, y: Bools, weight: Floats, examples: int, start: Floats | No
         if np.abs(step).max() < _SETTLED * max(1.0, np.abs(w).max()):
             break
     logits = (z @ w.astype(np.float32)).astype(np.float64)
-    one = z[:examples].astype(np.float64)
-    p, share = _sigmoid(logits[:examples]), weight[:examples]
-    lever = np.einsum("ij,ij->i", one, np.linalg.solve(hessian, one.T).T)
-    bend = np.minimum(share * p * (1 - p) * lever, 0.99)
-    left_out = logits - w[-1]
-    left_out[:examples] += lever * share * (p - y[:examples]) / (1 - bend)
-    return _Fit(w, left_out)
+    p = _sigmoid(logits)
+    inverse = np.linalg.inv(hessian).astype(np.float32)
+    lever = np.einsum("ij,ij->i", z @ inverse, z).astype(np.float64)
+    bend = np.minimum(weight * p * (1 - p) * lever, 0.99)
+    left_out = logits + lever * weight * (p - y) / (1 - bend)
+    losses = np.logaddexp(0.0, np.where(y, -left_out, left_out))
+    return _Fit(w, left_out - w[-1], float(weight @ losses / weight.sum()))
 
 
 def _shows_it(shown: Floats, sample: Floats) -> Bools:
@@ -184,22 +189,30 @@ def _shows_it(shown: Floats, sample: Floats) -> Bools:
     return found
 
 
-def _calibrate(shown: Floats, sample: Floats, others: Floats) -> tuple[float, float]:
+def _calibrate(shown: Floats, sample: Floats) -> tuple[float, float]:
     """Turn scores into probabilities: slope and offset of the logit.
 
-    Few examples say little about it. What is usual counts as many more, over scores that are
-    measured by those of the photos in the sample that do not seem to show the thing.
+    Scores are measured by the lower half of the sample, which does not show the thing, however
+    common it is.
     """
-    middle, spread = float(np.median(others)), float(others.std()) or 1.0
-    growth = np.log(len(shown))
-    slope, offset = (float(u + g * growth) for u, g in zip(_USUAL, _USUAL_GROWTH, strict=True))
-    slope, offset = slope / spread, offset - slope * middle / spread
-    if len(shown) >= FEW:
-        a, b = _mixture(shown, sample)
-        trust = len(shown) / (len(shown) + _DOUBT)
-        slope = trust * _TEMPER * b + (1 - trust) * slope
-        offset = trust * _TEMPER * a + (1 - trust) * offset
-    return slope, offset
+    middle = float(np.median(sample))
+    spread = max(middle - float(np.quantile(sample, 0.16)), 1e-9)
+    told = _circumstances((shown - middle) / spread, np.sort((sample - middle) / spread))
+    slope = float(np.exp(np.clip(told @ np.array(_LOG_SLOPE), -4, 4))) / spread
+    return slope, float(told @ np.array(_OFFSET)) - slope * middle
+
+
+def _circumstances(shown: Floats, sample: Floats) -> Floats:
+    """Tell what a score's meaning depends on, from standardised scores, the sample's sorted.
+
+    How many examples there are; how high they, each left out, or else the best of the sample score;
+    and how far the sample reaches up, which tells how much of it shows the thing.
+    """
+    few = len(shown) < FEW
+    reach = max(float(sample[-1] if few else shown.mean()), 1.0)
+    upper, top = np.maximum(np.quantile(sample, (0.9, 0.98)), 1e-3)
+    known = [1.0, np.log(len(shown)), few, np.log(reach), np.log(upper), np.log(top)]
+    return np.array([*known, np.log(len(shown) + 1) * few])
 
 
 def _mixture(shown: Floats, sample: Floats) -> tuple[float, float]:

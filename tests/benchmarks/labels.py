@@ -42,7 +42,7 @@ def interval(by_class: list[list[float]]) -> str:
     return f"{means.mean():.3f} ({low:.3f} to {high:.3f})"
 
 
-def quality(folders: list[Path], rounds: int, picture: Path | None) -> None:
+def quality(folders: list[Path], rounds: int, most: int | None, picture: Path | None) -> None:
     with (
         tempfile.TemporaryDirectory() as place,
         ImageIndex.create(Path(place) / "index") as index,
@@ -67,6 +67,8 @@ def quality(folders: list[Path], rounds: int, picture: Path | None) -> None:
     everything = []
     for count in COUNTS:
         fitting = [name for name in classes if (labels == name).sum() >= count + LEFT]
+        if most is not None and len(fitting) > most:
+            fitting = sorted(random.choice(fitting, most, replace=False))
         results: dict[str, list[list[tuple[float, float, int]]]] = {"mean": [], "learnt": []}
         chances, truths, seconds = [], [], []
         for name in fitting:
@@ -88,6 +90,10 @@ def quality(folders: list[Path], rounds: int, picture: Path | None) -> None:
         if not fitting:
             continue
         print(f"\n{count} examples, {len(fitting)} labels, {np.median(seconds) * 1e3:.0f} ms each")
+        saved = [
+            float(np.mean([a[2] - b[2] for a, b in zip(*pair, strict=True)]))
+            for pair in zip(results["mean"], results["learnt"], strict=True)
+        ]
         for way, outcome in results.items():
             precision, first, effort = (
                 [[one[n] for one in rows] for rows in outcome] for n in range(3)
@@ -96,6 +102,7 @@ def quality(folders: list[Path], rounds: int, picture: Path | None) -> None:
                 f"  {way:<7} AP {interval(precision)}, first ten {interval(first)}, "
                 f"photos to look at for 95 %: {np.median([np.mean(one) for one in effort]):,.0f}"
             )
+        print(f"  answers saved on the way to 95 %: {interval([[value] for value in saved])}")
         p, y = np.concatenate(chances), np.concatenate(truths)
         bins = np.digitize(p, EDGES[1:-1])
         shown = [n for n in range(len(EDGES) - 1) if (bins == n).sum() >= 50]
@@ -138,9 +145,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=lambda name: Path(name).resolve())
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--labels", type=int, help="how many, drawn at random; all by default")
     parser.add_argument("--pictures", type=Path)
     asked = parser.parse_args()
-    quality(asked.folders, asked.rounds, asked.pictures)
+    quality(asked.folders, asked.rounds, asked.labels, asked.pictures)
 
 
 if __name__ == "__main__":

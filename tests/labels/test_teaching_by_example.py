@@ -119,6 +119,30 @@ def test_unlabelled_photos_of_the_class_in_the_sample_do_not_spoil_it() -> None:
     assert np.mean(unseen > np.median(scores[200:])) > 0.97
 
 
+def test_new_photos_are_suggested_for_when_they_are_indexed(
+    run: Run, labelled: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    folder = tmp_path / "photos"
+    for name in CLASSES:
+        (folder / name).mkdir(parents=True)
+        for path in sorted((labelled / name).iterdir())[: 10 if name == "coffee" else 20]:
+            shutil.copy(path, folder / name)
+    run("index", folder)
+    run("teach", "coffee", folder / "coffee")
+    later = sorted((labelled / "coffee").iterdir())[10:]
+    for path in later:
+        shutil.copy(path, folder / "coffee")
+    done = run("index", "--json")
+    told = json.loads(done.stdout)
+    assert told["added"] == len(later)
+    count = told["suggested"]["coffee"]
+    assert 1 <= count <= len(later)
+    assert f"coffee: {count} new photo" in done.stderr
+    assert json.loads(run("index", "--json").stdout)["suggested"] == {}
+
+
 def test_suggestions_see_one_committed_state(index: ImageIndex, labelled: Path) -> None:
     index.teach("coffee", yes=digests(index, labelled / "coffee")[:5])
     with index.frozen() as frozen:
