@@ -18,10 +18,12 @@ from imgsim_edge.infer.photos.decode import load_photo
 BENCHMARKS = Path(__file__).parent
 PHOTOS = Path(__file__).parents[1] / "photos"
 TOY = {
+    "at_scale": [],
     "duplicates": [str(PHOTOS), "--originals", "1", "--library", "2", "--texts", "1", "--hashes"],
     "duplicates_at_scale": ["20", "40"],
     "encoder_batches": ["--batches", "1", "--threads", "1", "--photos", "1", "--rounds", "1"],
     "first_answers": [str(PHOTOS)],
+    "from_vectors": ["--photos", "600"],
     "formats": [str(PHOTOS), "--count", "1", "--formats", "jpg"],
     "index_scale": ["--photos", "2000"],
     "indexing": ["--photos", "1", "--rounds", "1"],
