@@ -577,6 +577,7 @@ def test_an_empty_index_an_away_drive_and_unreadable_files_are_told(
         index.add([drive])
         page.wait_for_function("() => document.querySelector('.tile[href] img')?.naturalWidth > 0")
         page.click("#unreadable")
+        page.wait_for_selector("#problem-dialog[open]")
         assert "broken.jpg" in page.inner_text("#problems")
         page.click("#close-problems")
         drive.rename(tmp_path / "unplugged")

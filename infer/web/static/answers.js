@@ -126,7 +126,7 @@ export class Answers {
 
   /** More can be asked for, unless it would be folded away. */
   #offerMore() {
-    const { matches } = this.#answer;
+    const matches = this.#answer?.matches ?? [];
     const isAll = matches.length < this.#wanted || this.#wanted >= MOST;
     element("more").hidden = isAll || (matches.at(-1).band === FOLDED && !this.#isUnfolded);
   }

@@ -62,6 +62,7 @@ export class Lightbox {
   close(isLeft = false) {
     if (!this.#dialog.open) return;
     if (isLeft) this.#source = null;
+    this.#shown += 1; // what is on its way for a photo is late
     this.#dialog.close();
   }
 
@@ -73,13 +74,14 @@ export class Lightbox {
   async #show(place) {
     this.#place = place;
     const number = (this.#shown += 1);
-    const { total } = this.#source;
+    const source = this.#source;
+    const { total } = source;
     element("previous").disabled = place === 0;
     element("next").disabled = place >= total - 1;
     element("position").textContent = total > 1 ? `${(place + 1).toLocaleString()} of ${total.toLocaleString()}` : "";
     let photo = null;
     try {
-      photo = await this.#source.at(place);
+      photo = await source.at(place);
     } catch (error) {
       complain(error.message);
     }
@@ -104,7 +106,7 @@ export class Lightbox {
     this.#tellFacts(photo, number);
     await this.#sharpen(fitting());
     for (const other of [place + 1, place - 1]) {
-      const next = number === this.#shown && other >= 0 && other < total && (await this.#source.at(other).catch(() => null));
+      const next = number === this.#shown && other >= 0 && other < total && (await source.at(other).catch(() => null));
       if (next) new Image().src = view(next, fitting());
     }
   }
