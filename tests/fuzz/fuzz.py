@@ -229,6 +229,18 @@ def table(outcomes: Iterable[Outcome]) -> str:
     )
 
 
+def totals(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Add up what came of each kind."""
+    found: dict[str, Outcome] = {}
+    for one in outcomes:
+        total = found.setdefault(one.kind, Outcome(one.kind))
+        total.tried += one.tried
+        total.failures |= one.failures
+        total.peak = max(total.peak, one.peak)
+        total.seconds += one.seconds
+    return list(found.values())
+
+
 def write_table(outcomes: list[Outcome]) -> None:
     """Put the rows of some kinds into the README, in place of those that they had there."""
     before, rest = README.read_text("utf-8").split(_TABLE[0])
@@ -267,6 +279,8 @@ def main() -> int:
             numbers = range(chosen.files) if chosen.only is None else [chosen.only]
             outcome = attack(kind, [(seed, number) for number in numbers], until)
             outcomes.append(outcome)
+            if chosen.write_table:
+                write_table(totals(outcomes))
             print(f"{kind}, seed {seed}: {table([outcome]).splitlines()[-1]}", flush=True)
             for (_, number), failure in list(outcome.failures.items())[:20]:
                 print(f"--- {kind}, seed {seed}, file {number}:\n{failure}", flush=True)
@@ -278,9 +292,7 @@ def main() -> int:
         seed += 1
         if chosen.minutes is None or time.monotonic() > until:
             break
-    print(table(outcomes), end="")
-    if chosen.write_table:
-        write_table(outcomes)
+    print(table(totals(outcomes)), end="")
     return 1 if any(outcome.failures for outcome in outcomes) else 0
 
 
