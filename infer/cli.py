@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from .commands import exit_status
-from .errors import ImgsimError
+from .errors import ImgsimError, visible
 
 # Where each command lives, in the order of the help. A module is loaded when its command is called,
 # so that none pays for another's imports, and `train` and `export` are no part of a light install.
@@ -123,7 +123,7 @@ def main() -> None:
     except ImgsimError as error:
         if debug:
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {visible(str(error))}", err=True)
         status = 1
     except SystemExit as ending:
         status = ending.code

@@ -6,6 +6,7 @@ line prints it as it is and exits with status 1.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,25 @@ class JournalError(ImgsimError):
 
 class CleanupError(ImgsimError):
     """A cleanup that cannot be done on this system."""
+
+
+# What a terminal obeys, ends a line, or turns the text after it around: control characters (C0, C1,
+# also as bytes that are no UTF-8), line and paragraph separators, marks of direction.
+_NOT_SHOWN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\udc80-\udc9f]"
+)
+
+
+def visible(text: str) -> str:
+    """Write out the characters of a file's name that would do something to where it is shown."""
+    return _NOT_SHOWN.sub(_written_out, text)
+
+
+def _written_out(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    if number >= 0xDC80:  # a byte, as Python keeps it
+        return f"\\x{number - 0xDC00:02x}"
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
 
 def one_line(said: object) -> str:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .errors import visible
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -96,6 +98,6 @@ def _new_display() -> RichProgress:
 
 
 def say(line: str) -> None:
-    """Write a line to stderr, where everything goes that is no result."""
-    sys.stderr.write(line + "\n")
+    """Write a line, or several, to stderr, where everything goes that is no result."""
+    sys.stderr.write("\n".join(map(visible, line.split("\n"))) + "\n")
     sys.stderr.flush()

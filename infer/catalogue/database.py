@@ -105,7 +105,7 @@ class Catalogue:
             "generation": 0,
         }
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with writer_lock(folder):
                 if not (folder / CATALOGUE_FILE).exists():
                     fresh = new_file(folder / f"{CATALOGUE_FILE}.new", header)
@@ -251,6 +251,9 @@ def new_file(path: Path, header: dict[str, Any]) -> Path:
     """Make a catalogue that holds nothing but a header, in place of whatever is at ``path``."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+    # It says which photos there are, and shows in part what is in them: to its owner alone. The
+    # files that SQLite puts beside it get the same permissions.
+    path.touch(mode=0o600, exist_ok=False)
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import visible
 from ..progress import ProgressBar
 from ..progress import say as say
 
@@ -77,7 +78,7 @@ def warn_problems(problems: Sequence[Problem]) -> None:
 def say_some(lines: Sequence[str]) -> None:
     """Write lines to stderr; of many, the first ones and how many more there are."""
     for line in lines[:NAMED_PROBLEMS]:
-        say(line)
+        say(visible(line))
     if len(lines) > NAMED_PROBLEMS:
         say(f"… and {len(lines) - NAMED_PROBLEMS:,} more")
 

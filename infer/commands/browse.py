@@ -75,7 +75,7 @@ def browse_command(
             else:
                 drawn = io.StringIO()
                 segno.make(link, error="m").terminal(drawn, compact=True)
-                say(drawn.getvalue().rstrip("\n"))
+                typer.echo(drawn.getvalue().rstrip("\n"), err=True)
                 say(
                     "Ctrl-C stops it. Whoever has the link can see the photos, and http is not "
                     "encrypted: use it in a network that you trust, or through an ssh tunnel."

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import visible
 from . import IndexOption, JsonOption, counted, say
 
 
@@ -58,7 +59,7 @@ def verify_command(index: IndexOption = None, as_json: JsonOption = False) -> No
         if as_json:
             typer.echo(json.dumps(vars(finding)))
         else:
-            typer.echo(finding.what)
+            typer.echo(visible(finding.what))
     if findings:
         say(f"{counted(len(findings), 'thing')} wrong: run `imgsim-edge repair`")
         raise typer.Exit(1)
@@ -74,6 +75,6 @@ def repair_command(index: IndexOption = None, as_json: JsonOption = False) -> No
 
     findings = ImageIndex.repair(index)
     for finding in findings:
-        typer.echo(json.dumps(vars(finding)) if as_json else finding.what)
+        typer.echo(json.dumps(vars(finding)) if as_json else visible(finding.what))
     if not findings:
         say("nothing was wrong")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from ..output.html import figure, page, pictures, table
+from ..output.html import figure, page, pictures, shown_as, table
 from .retrieval import AnsweredQuery, Evaluation, worst_queries
 from .tables import (
     Results,
@@ -64,15 +64,15 @@ def _worst(one: Evaluation, count: int) -> Iterator[str]:
 def _row(one: Evaluation, query: AnsweredQuery, shown: dict[Path, str | None]) -> Iterator[str]:
     paths, labels = one.photos.paths, one.photos.labels
     asked = query.query
-    caption = f"<b>{escape(labels[asked])}</b>, average precision {query.average_precision:.3f}"
+    caption = f"<b>{shown_as(labels[asked])}</b>, average precision {query.average_precision:.3f}"
     yield figure(shown[paths[asked]], f"{caption}<br>{_name(one, asked)}")
     for answer, score in zip(query.answers, query.scores, strict=True):
         right = labels[answer] == labels[asked]
-        caption = f"{'✓' if right else '✗'} {escape(labels[answer])}, {score:.3f}"
+        caption = f"{'✓' if right else '✗'} {shown_as(labels[answer])}, {score:.3f}"
         kind = "right" if right else "wrong"
         yield figure(shown[paths[answer]], f"{caption}<br>{_name(one, answer)}", kind)
 
 
 def _name(one: Evaluation, photo: int) -> str:
     name = one.photos.paths[photo].relative_to(one.photos.folder)
-    return f'<span class="quiet">{escape(str(name))}</span>'
+    return f'<span class="quiet">{shown_as(str(name))}</span>'

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from .html import figure, page, pictures
+from ..errors import visible
+from .html import figure, page, pictures, shown_as
 from .sections import Section, Shown
 
 
@@ -15,15 +16,15 @@ def answers_page(title: str, sections: Sequence[Section]) -> bytes:
 
     def figure_of(shown: Shown) -> str:
         caption = (
-            f"<strong>{escape(shown.caption)}</strong><br>{escape(shown.path.name)}"
-            f'<br><span class="quiet">{escape(str(shown.path.parent))}</span>'
+            f"<strong>{escape(shown.caption)}</strong><br>{shown_as(shown.path.name)}"
+            f'<br><span class="quiet">{shown_as(str(shown.path.parent))}</span>'
             f'<br><span class="quiet">{escape(shown.details)}</span>'
         )
         return figure(
             drawn[shown.path],
             caption,
             "right" if shown.is_reference else "",
-            alt=f"{shown.caption}: {shown.path.name}",
+            alt=f"{shown.caption}: {visible(shown.path.name)}",
             link=shown.path.absolute().as_uri(),
         )
 
@@ -31,7 +32,7 @@ def answers_page(title: str, sections: Sequence[Section]) -> bytes:
     for section in sections:
         figures = "".join(map(figure_of, section.shown))
         parts.append(
-            f"<section><h2>{escape(section.title)}</h2>"
+            f"<section><h2>{shown_as(section.title)}</h2>"
             f'<div class="photos">{figures}</div></section>'
         )
     return page(title, parts)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..errors import PhotoError
+from ..errors import PhotoError, visible
 from ..machine import available_cores
 from ..photos.decode import load_thumbnail
 
@@ -57,10 +57,15 @@ def page(title: str, parts: Iterable[str], style: str = "") -> bytes:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_ELSEWHERE}">'
-        f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>"
-        f"<body><h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
+        f"<title>{shown_as(title)}</title><style>{_STYLE}{style}</style></head>"
+        f"<body><h1>{shown_as(title)}</h1>{''.join(parts)}</body></html>\n"
     )
     return text.encode("utf-8", "replace")  # names of files need not be valid UTF-8
+
+
+def shown_as(name: str) -> str:
+    """Write the name of a file as HTML that shows all of it and turns nothing around."""
+    return escape(visible(name))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import visible
 from ..search.rarity import in_words
 from .sections import relation
 
@@ -169,15 +170,23 @@ def as_json_lines(records: Iterable[dict[str, Any]]) -> str:
 
 
 def as_csv(records: Iterable[dict[str, Any]]) -> str:
-    """Write records as CSV (RFC 4180, but for the lines, which end as on this system)."""
+    """Write records as CSV (RFC 4180, but for the lines, which end as on this system).
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
     text = io.StringIO()
     writer = None
     for record in records:
         if writer is None:
             writer = csv.DictWriter(text, list(record), lineterminator="\n")
             writer.writeheader()
-        writer.writerow(record)
+        writer.writerow({name: _no_formula(value) for name, value in record.items()})
     return text.getvalue().removesuffix("\n")
+
+
+def _no_formula(value: Any) -> Any:
+    starts = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if starts else value
 
 
 def as_null_separated(paths: Iterable[Path]) -> str:
@@ -186,8 +195,14 @@ def as_null_separated(paths: Iterable[Path]) -> str:
 
 
 def shell_path(path: Path) -> str:
-    """Quote a path so that it can be pasted into a shell."""
-    return shlex.quote(str(path))
+    """Quote a path so that it can be pasted into a shell and does nothing to a terminal.
+
+    A path with control characters is written as bash, zsh and POSIX.1-2024 read it: ``$'…'``.
+    """
+    name = str(path)
+    if visible(name) == name:
+        return shlex.quote(name)
+    return "$'" + visible(name.replace("\\", "\\\\").replace("'", "\\'")) + "'"
 
 
 def size(count: int) -> str:

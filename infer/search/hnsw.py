@@ -313,6 +313,7 @@ class Graph:
             size = temporary.stat().st_size
             if size != self._index.index_file_size():
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            temporary.chmod(0o600)  # as the catalogue
             digest = file_digest(temporary)
             publish(temporary, folder / file)
         finally:
