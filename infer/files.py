@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import UsageError
@@ -68,6 +68,19 @@ def publish(part: Path, path: Path) -> None:
     sync_file(part)
     part.replace(path)
     sync_folder(path.parent)
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it, where needed, for good when this returns.
+
+    Raises:
+        OSError: it could not be made.
+    """
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    for one in made:
+        with suppress(PermissionError):  # a folder above that may be written to and not read
+            sync_folder(one.parent)
 
 
 def sync_file(path: Path) -> None:

@@ -28,7 +28,7 @@ from ..errors import (
     UsageError,
     one_line,
 )
-from ..files import publish
+from ..files import make_folder, publish
 from . import rows
 from .migrate import migrate
 from .reader import Snapshot
@@ -105,7 +105,7 @@ class Catalogue:
             "generation": 0,
         }
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder, 0o700)
             with writer_lock(folder):
                 if not (folder / CATALOGUE_FILE).exists():
                     fresh = new_file(folder / f"{CATALOGUE_FILE}.new", header)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CleanupError, JournalError, Problem
+from ..files import make_folder
 from ..progress import Progress
 from .folder import Folder, root_of, same_file
 from .journal import Journal, Record, Step, last_journal, read_journal
@@ -181,7 +182,7 @@ def _prepare(target: Path | None) -> None:
     if target is None:
         raise CleanupError("moving needs a folder to move to")
     try:
-        target.mkdir(parents=True, exist_ok=True)
+        make_folder(target)
     except OSError as error:
         raise CleanupError(f"cannot move to {target}: {error.strerror}") from error
     if not os.access(target, os.W_OK | os.X_OK):

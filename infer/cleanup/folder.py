@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..encoder.embed import DIGEST_BYTES
+from ..files import make_folder
 
 HELD = os.open in os.supports_dir_fd and os.link in os.supports_dir_fd
 _PART = 1 << 20  # bytes read at once
@@ -52,15 +53,13 @@ class Folder:
             OSError: there is none, something between is a link or no folder, or it is forbidden.
         """
         between = path.relative_to(root).parts
-        if make and not between:
-            root.mkdir(parents=True, exist_ok=True)
         if not HELD:
             if make:
-                path.mkdir(parents=True, exist_ok=True)
+                make_folder(path)
             yield cls(path, None)
             return
         if make:
-            root.mkdir(parents=True, exist_ok=True)
+            make_folder(root)
         here = os.open(root, os.O_RDONLY | _FOLDER)
         try:
             for name in between:

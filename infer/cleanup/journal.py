@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JournalError
-from ..files import data_folder, sync_folder
+from ..files import data_folder, make_folder, sync_folder
 from .plan import is_usable
 
 FORMAT = 1  # of the file, in its first line
@@ -68,7 +68,7 @@ class Journal:
         self.path = path
         try:
             if action is not None:
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(path.parent, 0o700)
             flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
             flags |= os.O_CREAT | os.O_EXCL if action is not None else 0
             self._file = os.fdopen(os.open(path, flags, 0o600), "ab")
