@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import connected
-from ..errors import PhotoError, Problem, UsageError
+from ..errors import PhotoError, Problem
 from ..index.image_index import ImageIndex, IndexedPhoto
 from ..machine import available_cores
 from ..progress import Progress
@@ -112,12 +112,10 @@ def find_groups(
         progress: called with (steps done, steps to do), a step being a photo or a pair.
 
     Raises:
-        UsageError: no photo of the index lies below ``within``.
+        UsageError: ``within`` is not in the index.
         IndexDamagedError: the catalogue is damaged.
     """
     photos = [photo for photo in index.photos(within=within) if photo.has_file]
-    if within is not None and not photos:
-        raise UsageError(f"no photo below {within} is in the index")
     contents = _contents(photos)
     content_of = {photo.id: n for n, photos in enumerate(contents) for photo in photos}
     near = near_in_index(index, content_of, within)

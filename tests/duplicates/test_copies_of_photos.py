@@ -190,7 +190,7 @@ def test_between_equal_pictures_the_one_that_knows_more_stays_then_the_earlier()
 
 def test_only_one_folder_can_be_looked_at(index: ImageIndex, album: Path) -> None:
     assert find_groups(index, within=album / "backup").groups == []
-    with pytest.raises(ImgsimError, match="nowhere"):
+    with pytest.raises(ImgsimError, match="nowhere is not in the index"):
         find_groups(index, within=album / "nowhere")
 
 
