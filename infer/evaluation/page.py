@@ -10,6 +10,7 @@ from ..output.html import figure, page, pictures, shown_as, table
 from .retrieval import AnsweredQuery, Evaluation, worst_queries
 from .tables import (
     Results,
+    band_rows,
     class_rows,
     each_alone,
     figures,
@@ -46,6 +47,7 @@ def _parts(results: Results, worst: int, seed: int) -> Iterator[str]:
         yield f"<h2>{escape(headline(evaluations[0]))}</h2>"
         columns = figures([evaluations], seed)
         yield table(stage_rows(columns)) + table(measure_rows(columns))
+        yield table(band_rows(evaluations))
         yield f"<h3>Classes</h3>{table(class_rows(evaluations, seed))}"
         for one in evaluations:
             yield from _worst(one, worst)

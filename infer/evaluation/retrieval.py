@@ -17,10 +17,11 @@ from ..encoder.embed import embed_files
 from ..encoder.onnx_encoder import Encoder, Encodings
 from ..errors import Problem, UsageError
 from ..progress import Progress
+from ..search.bands import Band
 from ..search.hnsw import is_installed
 from .labelled import LabelledPhotos
 from .metrics import RECALL_AT, Retrieval
-from .stages import GraphRecall, Stages
+from .stages import BandCount, GraphRecall, Stages
 
 Step = Callable[[int], None]
 
@@ -37,6 +38,7 @@ class Evaluation:
         collection: the photos' vectors, searched as an index does.
         stages: what each stage of a query's way is worth, in their order; the last is what an index
             answers with.
+        bands: of the first ten answers, how many of each band are of the query's class.
         graph: what the graph says of itself; None where it was not asked for, or hnswlib is
             missing.
         sets: how many sets the collection is made of.
@@ -48,6 +50,7 @@ class Evaluation:
     problems: tuple[Problem, ...]
     collection: Stages
     stages: Mapping[str, Retrieval]
+    bands: Mapping[Band, BandCount]
     graph: GraphRecall | None
     sets: int = 1
 
@@ -120,7 +123,8 @@ def evaluate(
     for (model, encoder), (vectors, codes) in zip(encoders.items(), encoded, strict=True):
         collection = Stages(vectors, codes, through_graph)
         measured = collection.measured(readable.labels, recall_at, step)
-        about = (tuple(problems), collection, measured, collection.graph)
+        bands = _bands(collection, readable.labels, measured)
+        about = (tuple(problems), collection, measured, bands, collection.graph)
         found.append(Evaluation(model, encoder, readable, *about))
     return found
 
@@ -153,7 +157,8 @@ def evaluate_together(
         )
         measured = collection.measured(photos.labels, recall_at, step)
         problems = tuple(problem for one in column for problem in one.problems)
-        about = (problems, collection, measured, collection.graph, len(results))
+        bands = _bands(collection, photos.labels, measured)
+        about = (problems, collection, measured, bands, collection.graph, len(results))
         found.append(Evaluation(column[0].model, column[0].encoder, photos, *about))
     return found
 
@@ -189,6 +194,12 @@ def _counted(total: int, progress: Progress | None) -> Step:
             progress(done, total)
 
     return step
+
+
+def _bands(
+    collection: Stages, labels: Sequence[str], measured: Mapping[str, Retrieval]
+) -> dict[Band, BandCount]:
+    return collection.bands(labels, list(measured.values())[-1].queries)
 
 
 def _joined(sets: Sequence[LabelledPhotos]) -> LabelledPhotos:

@@ -13,10 +13,11 @@ import numpy as np
 
 from ..arrays import Codes, Ids, Vectors
 from ..encoder.details import details_of
+from ..search.bands import BANDS, Band, band
 from ..search.calibration import mean_of
 from ..search.exact import Nearest, Stored, nearest, sample
 from ..search.hnsw import TARGET_RECALL, Graph, is_installed
-from ..search.rarity import SAMPLE
+from ..search.rarity import SAMPLE, Rarity
 from ..search.rerank import candidates_for, final_scores
 from ..search.scores import centred, cosines
 from .metrics import RECALL_AT, Answer, Retrieval, measure
@@ -47,6 +48,14 @@ class GraphRecall:
     trusted: bool
 
 
+@dataclass(frozen=True)
+class BandCount:
+    """Of the answers that one band has: how many are right, and how many they are."""
+
+    right: int
+    answers: int
+
+
 class Stages:
     """The vectors of one collection, searched as an index does.
 
@@ -70,6 +79,8 @@ class Stages:
         if through_graph and is_installed():
             self._graph = Graph.build(self._stored)
         self._candidates: dict[int, Nearest] = {}
+        compared = self.centred if self.details is None else self.details
+        self._rarity = Rarity.of(compared[drawn]) if len(drawn) > 1 else None
 
     @property
     def graph(self) -> GraphRecall | None:
@@ -101,6 +112,19 @@ class Stages:
             )
             for name in self.names
         }
+
+    def bands(self, labels: Sequence[str], queries: Ids) -> dict[Band, BandCount]:
+        """Count how many of the first answers to some queries are of the query's class, by band."""
+        classes = np.asarray(labels)
+        found = {name: [0, 0] for name in BANDS}
+        for first in range(0, len(queries), _ASKED_AT_ONCE):
+            part = queries[first : first + _ASKED_AT_ONCE]
+            for query, (rows, scores) in zip(part.tolist(), self.answers(part), strict=True):
+                for place in np.argsort(-scores, kind="stable")[:ANSWERS].tolist():
+                    count = found[band(float(scores[place]), self._rarity)]
+                    count[0] += int(classes[rows[place]] == classes[query])
+                    count[1] += 1
+        return {name: BandCount(*count) for name, count in found.items()}
 
     def answers(self, queries: Ids) -> list[Answer]:
         """Answer as an index does, with the candidates that were put in order."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from .metrics import Estimate, estimate
 from .retrieval import Evaluation
+from .stages import ANSWERS
 
 Results = Sequence[Sequence[Evaluation]]  # for each set, an evaluation for each encoder
 Estimates = Mapping[str, Estimate]
@@ -72,6 +73,7 @@ def as_objects(results: Results, per_class: bool, seed: int = 0) -> Iterator[dic
                 "alone": one.final.alone,
                 "outside": one.photos.outside,
                 "unreadable": [{"path": str(u.path), "reason": u.reason} for u in one.problems],
+                "bands": {name: asdict(count) for name, count in one.bands.items()},
                 "graph_ef_search": one.graph.ef_search if one.graph else None,
                 "graph_recall": one.graph.recall if one.graph else None,
             }
@@ -98,6 +100,7 @@ def as_tables(results: Results, per_class: bool, seed: int = 0) -> Iterator[str]
         columns = figures([evaluations], seed)
         parts = [headline(evaluations[0]), aligned(stage_rows(columns))]
         parts.append(aligned(measure_rows(columns)))
+        parts.append(aligned(band_rows(evaluations)))
         if evaluations[0].graph:
             parts.append(aligned(_graphs(evaluations)))
         if per_class:
@@ -174,6 +177,17 @@ def measure_rows(columns: Sequence[Figures]) -> list[list[str]]:
         rows += [
             [name, *(interval(c.gain[name]) if c.gain else "" for c in columns)] for name in names
         ]
+    return rows
+
+
+def band_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
+    """Tabulate how many of the answers of each band are of the query's class, a header first."""
+    title = f"of the first {ANSWERS} answers, of the same class"
+    rows = [[title, *(one.model for one in evaluations)]]
+    for name in evaluations[0].bands:
+        counts = [one.bands[name] for one in evaluations]
+        cells = [f"{c.right / c.answers:.0%} of {c.answers:,}" if c.answers else "" for c in counts]
+        rows.append([name, *cells])
     return rows
 
 

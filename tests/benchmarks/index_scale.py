@@ -25,6 +25,7 @@ from imgsim_edge.infer import Encoder, ImageIndex
 from imgsim_edge.infer.catalogue.database import Catalogue
 from imgsim_edge.infer.catalogue.rows import PhotoRow
 from imgsim_edge.infer.catalogue.writer import Batch
+from imgsim_edge.infer.encoder.details import quantise_details
 from imgsim_edge.infer.search.hnsw_refresh import refresh
 from PIL import Image
 
@@ -33,6 +34,7 @@ CHANGED = 1000  # photos added, and deleted
 PHOTOS_IN_FOLDER = 250
 ROUNDS = 200  # warm queries
 LATENT, CLUSTERS = 12, 4000
+DETAILS = 256  # numbers, by which candidates are put in order
 
 
 def made_vectors(first: int, count: int, dimension: int) -> np.ndarray:
@@ -46,6 +48,15 @@ def made_vectors(first: int, count: int, dimension: int) -> np.ndarray:
     curved = np.maximum(np.tanh(latent @ inner / 4) @ outer, 0.0)
     curved += 0.05 * random.standard_normal(curved.shape)
     return (curved / np.linalg.norm(curved, axis=1, keepdims=True)).astype(np.float32)
+
+
+def made_details(vectors: np.ndarray, numbers: int) -> np.ndarray:
+    """Make details that tell more than the vectors do: int8, shape = (count, numbers)."""
+    onto = np.random.default_rng(1).standard_normal((vectors.shape[1], numbers))
+    own = np.random.default_rng(int(1e6 * abs(vectors[0, 0]))).standard_normal(
+        (len(vectors), numbers)
+    )
+    return quantise_details((vectors @ onto + 0.5 * own).astype(np.float32))
 
 
 def put(writer, root: int, ids: list[int], vectors: np.ndarray) -> None:
@@ -63,12 +74,19 @@ def put(writer, root: int, ids: list[int], vectors: np.ndarray) -> None:
         )
         for i, (n, size) in enumerate(zip(ids, sizes, strict=True))
     ]
-    writer.commit(Batch(photos=rows, vectors=dict(zip(ids, vectors, strict=True))))
+    details = made_details(vectors, writer.header().details)
+    writer.commit(
+        Batch(
+            photos=rows,
+            vectors=dict(zip(ids, vectors, strict=True)),
+            details=dict(zip(ids, details, strict=True)),
+        )
+    )
 
 
 def fill(folder: Path, count: int) -> None:
     encoder = Encoder()
-    catalogue = Catalogue.create(folder, encoder.digest, "default", encoder.dimension)
+    catalogue = Catalogue.create(folder, encoder.digest, "default", encoder.dimension, DETAILS)
     with measured() as spent, catalogue.writer() as writer:
         root = writer.add_root(folder / "away", ()).id
         for first in range(0, count, 10_000):
@@ -112,6 +130,22 @@ def ask(folder: Path, count: int) -> None:
             right += len({match.id for match in found} & {match.id for match in truth})
     spread("warm query through the graph", graph)
     spread("warm query, exact", exact[2:])  # the first one reads all vectors into memory
+    photos = list(index.photos(range(0, count, max(1, count // ROUNDS))))
+    with measured() as spent:
+        index.similar(photos[0])
+    tell("first query by a photo (its candidates' details from the disk)", spent)
+    index.similar(photos[1])  # from here on all details are in memory
+    ordered, found_alone = [], []
+    for photo in photos[2:]:
+        [vector] = index.vectors([photo.id])[1]
+        with measured() as spent:
+            index.similar(vector)
+        found_alone.append(spent.cpu)
+        with measured() as spent:
+            index.similar(photo)
+        ordered.append(spent.cpu)
+    spread("CPU of a warm query by embeddings alone", found_alone)
+    spread("CPU of a warm query ordered by details", ordered)
     print(f"  the graph's answers among the exact ten: {right / (10 * len(exact)):.4f}")
     print(f"  peak memory {peak():.0f} MB")
 
@@ -198,7 +232,7 @@ def main() -> None:
         globals()[given.step](folder, given.photos)
         return
     for step in STEPS[STEPS.index(given.start) :]:
-        if step == "change":
+        if step == "change" and Encoder().details_dimension == DETAILS:
             one_shot(folder)
         again = [sys.executable, __file__, "--photos", str(given.photos), "--index", str(folder)]
         subprocess.run([*again, "--step", step], check=True)

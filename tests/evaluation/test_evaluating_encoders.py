@@ -159,6 +159,21 @@ def test_every_stage_of_the_way_through_an_index_is_measured(
         assert {m.path: m.score for m in matches} == pytest.approx(expected)
 
 
+def test_answers_are_counted_by_their_bands(labelled: Path, detailed: Path, tmp_path: Path) -> None:
+    (found,) = evaluate(labelled_photos(labelled), {"detailed": Encoder(detailed)})
+    counted = {name: [0, 0] for name in found.bands}
+    label_of = dict(zip(found.photos.paths, found.photos.labels, strict=True))
+    with ImageIndex.create(tmp_path / "index", detailed) as index:
+        index.add([labelled])
+        photos = list(index.photos())
+        for photo, matches in zip(photos, index.similar_many(photos, 10), strict=True):
+            for match in matches:
+                counted[match.band][0] += label_of[match.path] == label_of[photo.path]
+                counted[match.band][1] += 1
+    assert {name: [one.right, one.answers] for name, one in found.bands.items()} == counted
+    assert sum(one.answers for one in found.bands.values()) == 240
+
+
 def test_what_the_graph_misses_is_lost(
     labelled: Path, detailed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
