@@ -60,11 +60,17 @@ if TYPE_CHECKING:
 _GRAPH_GROWS_AT = 2  # times as many photos as the graph holds, when items are added
 _BLOCKS_DRAWN = 64  # of vectors, in which photos are drawn at random
 _JOIN_PART = 1024  # photos of a self-join that are asked for at once
+_VARIABLE = "IMGSIM_EDGE_INDEX"  # of the environment: names the default place
 
 
 def default_index() -> Path:
     """Name the folder of the index: ``$IMGSIM_EDGE_INDEX`` or a place for this user's data."""
-    return data_folder("index", "IMGSIM_EDGE_INDEX")
+    return data_folder("index", _VARIABLE)
+
+
+def _named(folder: Path | str | None) -> Path | str | None:
+    """Take the place that was given, or else the one that the environment names."""
+    return folder or os.environ.get(_VARIABLE)
 
 
 class ImageIndex:
@@ -117,11 +123,12 @@ class ImageIndex:
             IndexMismatchError: of a newer format, or made by another encoder than ``model``.
             IndexDamagedError: its catalogue is damaged.
         """
-        if is_database(folder):
+        place = _named(folder)
+        if is_database(place):
             from ..scale.postgres.database import PostgresCatalogue
             from ..scale.postgres.searcher import PostgresSearcher
 
-            return cls(PostgresCatalogue(str(folder)), model, PostgresSearcher)
+            return cls(PostgresCatalogue(str(place)), model, PostgresSearcher)
         return cls(Catalogue(Path(folder) if folder else default_index()), model)
 
     @classmethod
@@ -136,7 +143,7 @@ class ImageIndex:
         try:
             return cls.open(folder, model)
         except IndexMissingError:
-            if is_database(folder):
+            if is_database(_named(folder)):
                 raise
             encoder = Encoder(model or "default", threads=1)
             encoder.try_out()
@@ -168,6 +175,8 @@ class ImageIndex:
         """
         from .repair import repair
 
+        if is_database(_named(folder)):
+            raise UsageError("a published index is repaired by publishing it again")
         return repair(Path(folder) if folder else default_index())
 
     def close(self) -> None:
@@ -911,9 +920,14 @@ class ImageIndex:
 
         Returns:
             what is wrong; empty where nothing is.
+
+        Raises:
+            UsageError: it is a published index.
         """
         from .verify import verify
 
+        if is_database(self.place):
+            raise UsageError("a published index is verified where it was published from")
         return verify(self._catalogue)
 
     @property

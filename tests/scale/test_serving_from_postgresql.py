@@ -204,6 +204,8 @@ def test_the_command_line_asks_a_database_like_a_folder(
     assert told["photos"] == 20
     assert run("info", "--index", database).status == 0
     fails(run("index", photos, "--index", database), "cannot be changed", "publish")
+    fails(run("verify", "--index", database), "where it was published from")
+    fails(run("repair", "--index", database), "by publishing it again")
 
 
 def test_what_a_database_cannot_do_is_one_line(

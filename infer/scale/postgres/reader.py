@@ -69,6 +69,11 @@ class PostgresSnapshot(Snapshot):
         """Read a note; None where there is none of that key."""
         return self._known().get(f"note:{key}")
 
+    def notes(self) -> dict[str, bytes]:
+        """Read all notes by key."""
+        found = self._known().items()
+        return {key[5:]: value for key, value in found if key.startswith("note:")}
+
     def _known(self) -> dict[str, bytes]:
         """Read header and notes, all at once: they are few, and most are asked for every time."""
         if not self._meta:
