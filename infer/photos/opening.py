@@ -29,6 +29,7 @@ _PLAIN_BYTES = 5  # of 8-bit grey, colour and palettes; draft() leaves a JPEG fe
 _COEFFICIENT_BYTES = 6  # of a progressive JPEG: three 16-bit coefficients (less with subsampling)
 _OTHER_BYTES = 16  # of WebP, HEIC, JPEG XL; AVIF, transparency, 16-bit channels take 8 to 14
 
+_MOST_RUN_LENGTH_PIXELS = 1 << 24  # of a BMP: seconds, where a larger one takes minutes
 _EXIF_ORIENTATION = 0x0112
 _ORIENTATIONS = range(1, 9)
 _HEIC_BRANDS = frozenset(
@@ -218,6 +219,9 @@ def _open(
         if _DNG_VERSION in image.getexif():
             return _open_raw(file, smallest)
         _silence_libtiff()
+    if any(tile[0] == "bmp_rle" for tile in getattr(image, "tile", ())):
+        # Pillow decodes it pixel by pixel in Python, and a few bytes may stand for all of them.
+        _check_size(image.size, _MOST_RUN_LENGTH_PIXELS)
     return OpenPhoto(image)
 
 
@@ -344,14 +348,15 @@ def _library(suffix: str) -> Any:
         raise MissingLibraryError(kind) from error
 
 
-def _check_size(size: tuple[int, int]) -> None:
-    """Hold to Pillow's limit what Pillow does not open.
+def _check_size(size: tuple[int, int], limit: int | None = None) -> None:
+    """Hold to a limit, Pillow's own unless another is given, what Pillow does not hold to it.
 
     Raises:
-        DecompressionBombError: more than twice ``Image.MAX_IMAGE_PIXELS``.
+        DecompressionBombError: more than ``limit`` pixels, or twice ``Image.MAX_IMAGE_PIXELS``.
     """
-    most = Image.MAX_IMAGE_PIXELS
-    if most is not None and size[0] * size[1] > 2 * most:
+    if limit is None and Image.MAX_IMAGE_PIXELS is not None:
+        limit = 2 * Image.MAX_IMAGE_PIXELS
+    if limit is not None and size[0] * size[1] > limit:
         raise Image.DecompressionBombError
 
 

@@ -197,3 +197,17 @@ def test_arrays_of_another_shape_or_type_are_refused() -> None:
     for array in (np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8)):
         with pytest.raises(PhotoError, match="uint8"):
             photo_from_array(array)
+
+
+def test_a_run_length_encoded_bmp_of_a_few_bytes_takes_no_minutes() -> None:
+    file = io.BytesIO()
+    Image.new("P", (16, 4)).save(file, "BMP")
+    content = bytearray(file.getvalue())
+    content[30] = 1  # BI_RLE8
+    start = int.from_bytes(content[10:14], "little")
+    runs = bytes(content[:start]) + b"\x10\x01\0\0" * 4 + b"\0\1"
+    assert load_photo(runs).width == 16
+    wide = bytearray(runs)
+    wide[18:22] = (1 << 24).to_bytes(4, "little")
+    with pytest.raises(PhotoError, match="too many pixels"):
+        load_photo(bytes(wide))
