@@ -98,10 +98,7 @@ def main() -> None:
             address = server.stdout.readline().strip()
             print(f"address printed after {time.monotonic() - began:.1f} s, {count:,} photos")
             ask(address, count)
-            scroll(address)
-            status = Path(f"/proc/{server.pid}/status").read_text().splitlines()
-            peak = next(line for line in status if line.startswith("VmHWM"))
-            print(f"server's peak memory: {int(peak.split()[1]) / 1000:.0f} MB")
+            look(address, server.pid)
         finally:
             server.terminate()
             server.wait()
@@ -179,8 +176,8 @@ def told(address: str, question: str) -> bytes:
         return r.read()
 
 
-def scroll(address: str) -> None:
-    """Scroll the page and jump about in it."""
+def look(address: str, server: int) -> None:
+    """Scroll the page, jump about in it, and look at the overview."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
@@ -202,13 +199,22 @@ def scroll(address: str) -> None:
             times.append(time.monotonic() - began)
         print(f"pictures in sight after a jump: median {median(times)}")
         print(f"tiles in the page: {page.locator('.tile').count()}")
+        tell_memory(server, "until here")
         began = time.monotonic()
         page.click("#to-overview")
         page.wait_for_selector("#map", timeout=600_000)
         print(f"arranged by likeness after {time.monotonic() - began:.1f} s")
         middle, slow = page.evaluate(ZOOM, 300)
         print(f"frames while zooming: median {middle:.0f} ms, 95 % within {slow:.0f} ms")
+        tell_memory(server, "with the overview")
         browser.close()
+
+
+def tell_memory(process: int, when: str) -> None:
+    """Print the most memory that a process has had."""
+    status = Path(f"/proc/{process}/status").read_text().splitlines()
+    peak = next(line for line in status if line.startswith("VmHWM"))
+    print(f"server's peak memory {when}: {int(peak.split()[1]) / 1000:.0f} MB")
 
 
 def median(times: list[float]) -> str:
