@@ -305,13 +305,14 @@ def _opened(whole: str) -> Any:
 
 def _storage(address: str) -> tuple[Any, str]:
     try:
-        import fsspec.core
-
-        storage, path = fsspec.core.url_to_fs(address)
+        from fsspec.core import url_to_fs
     except ImportError as error:
-        remedy = "pip install 'imgsim-edge[parquet]'" if error.name == "fsspec" else _reason(error)
-        raise UsageError(f"cannot reach {address}: {remedy}") from error
-    except ValueError as error:
+        raise UsageError(
+            f"cannot reach {address}: pip install 'imgsim-edge[parquet]' brings fsspec"
+        ) from error
+    try:
+        storage, path = url_to_fs(address)
+    except (ImportError, ValueError) as error:  # a library of its own, or no such kind
         raise UsageError(f"cannot reach {address}: {_reason(error)}") from error
     return storage, str(path)
 

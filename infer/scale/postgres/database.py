@@ -110,9 +110,9 @@ class PostgresCatalogue(Catalogue):
             self._waiting.append(connection)
 
     def _begun(self, begin: str) -> Any:
-        import psycopg
-
         while self._waiting:
+            import psycopg  # here, so that connecting says if it is missing
+
             connection = self._waiting.pop()
             try:
                 connection.execute(begin)
