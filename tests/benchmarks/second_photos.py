@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from baselines import Encoded, encoded
+from imgsim_edge.infer.encoder.details import details_of
 from imgsim_edge.infer.encoder.onnx_encoder import Encoder
 from imgsim_edge.infer.photos.scan import FoundFile, scan_files
 from imgsim_edge.infer.search.rerank import CANDIDATES, final_scores
@@ -158,12 +159,15 @@ def found_first(pool: Encoded, seconds: Encoded, firsts: list[int]) -> NDArray[n
     Returns:
         bool, shape = (second photos, stages); the last column: whether it is a candidate at all.
     """
-    middle = pool.embeddings.mean(axis=0)
-    embeddings, queries = centred(pool.embeddings, middle), centred(seconds.embeddings, middle)
+    vectors, codes = pool
+    others, other_codes = seconds
+    middle = vectors.mean(axis=0)
+    embeddings, queries = centred(vectors, middle), centred(others, middle)
     details = asked = None
-    if pool.details is not None and seconds.details is not None:
-        middle = pool.details.mean(axis=0)
-        details, asked = centred(pool.details, middle), centred(seconds.details, middle)
+    if codes is not None and other_codes is not None:
+        middle = details_of(codes).mean(axis=0)
+        details = centred(details_of(codes), middle)
+        asked = centred(details_of(other_codes), middle)
     found = np.zeros((len(queries), len(STAGES)), bool)
     for row, query in enumerate(queries):
         first = firsts[row % len(firsts)]
