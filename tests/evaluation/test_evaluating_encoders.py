@@ -25,6 +25,7 @@ from imgsim_edge.infer.evaluation.stages import (
 from imgsim_edge.infer.output.html import figure, pictures
 from imgsim_edge.infer.search.exact import Nearest
 from imgsim_edge.infer.search.hnsw import Graph
+from imgsim_edge.infer.search.rerank import final_scores
 from PIL import Image
 from sklearn.metrics import average_precision_score
 from tiny import tiny_encoder
@@ -234,19 +235,21 @@ def test_unreadable_photos_are_named_and_left_out(run: Run, labelled: Path, tmp_
     ]
     assert (answer["photos"], answer["queries"], answer["alone"]) == (9, 8, 1)
     assert (answer["outside"], answer["graph_recall"]) == (1, None)
-    assert list(answer["stages"]) == [EMBEDDINGS, CENTRED]
+    assert list(answer["stages"]) == [EMBEDDINGS, CENTRED, DETAILS, AVERAGED]
     assert [u["path"] for u in answer["unreadable"]] == ["set/chelsea/broken.jpg"]
 
 
 def test_the_worst_queries_come_with_their_nearest_photos(labelled: Path) -> None:
     (found,) = evaluate(labelled_photos(labelled), {"default": Encoder()}, through_graph=False)
+    details = found.collection.details
+    assert details is not None
     answered = worst_queries(found, count=5, answers=3)
     lowest = sorted(found.final.of("mAP"))[:5]
     assert [one.average_precision for one in answered] == pytest.approx(lowest)
     for one in answered:
-        cosines = found.collection.centred @ found.collection.centred[one.query]
-        cosines[one.query] = -2
-        assert list(one.scores) == pytest.approx(sorted(cosines, reverse=True)[:3], abs=1e-6)
+        others = np.delete(details, one.query, axis=0)  # all are candidates, there are so few
+        scores = final_scores(details[one.query], others)
+        assert list(one.scores) == pytest.approx(sorted(scores, reverse=True)[:3], abs=1e-6)
 
 
 class _Page(HTMLParser):
