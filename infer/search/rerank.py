@@ -17,8 +17,8 @@ from ..arrays import Vectors
 from .scores import SCORE_DIGITS, cosines
 
 CANDIDATES = 200  # that are put in order for up to half as many answers
-AVERAGED = 3  # nearest others among the candidates
-WEIGHT_POWER = 3  # of the cosine: what is less alike counts for much less
+AVERAGED = 5  # nearest others among the candidates
+WEIGHT_POWER = 2  # of the cosine: what is less alike counts for less
 MOST_AVERAGED = 1000  # candidates; those behind them keep the score of their own details
 
 
@@ -44,7 +44,7 @@ def final_scores(query: Vectors, candidates: Vectors) -> NDArray[np.float64]:
         return alone
     like = np.round(rows @ rows.T, SCORE_DIGITS)
     np.fill_diagonal(like, -np.inf)
-    nearest = np.argsort(-like, axis=1, kind="stable")[:, :near]
+    nearest = np.argpartition(-like, near - 1, axis=1)[:, :near]
     weights = np.take_along_axis(like, nearest, axis=1).clip(0) ** WEIGHT_POWER
     averaged = rows + np.einsum("ij,ijn->in", weights, rows[nearest])
     lengths = np.linalg.norm(averaged, axis=1, keepdims=True)

@@ -1,8 +1,8 @@
 // Finds the nearest photos: all are compared by their embeddings, the best put in order by details.
 
 const CANDIDATES = 200; // that are put in order for up to half as many answers
-const AVERAGED = 3; // nearest others among the candidates
-const POWER = 3; // of the cosine, as a weight
+const AVERAGED = 5; // nearest others among the candidates
+const POWER = 2; // of the cosine, as a weight
 
 function dot(a, b) {
   let sum = 0;
