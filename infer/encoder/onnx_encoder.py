@@ -216,7 +216,10 @@ class Encoder:
             except Exception as error:  # ONNX Runtime's exceptions have no common base
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise EncoderError(f"{self.path} failed: {reason}") from error
-            for vectors, own in zip(given.values(), found, strict=True):
+            for (name, vectors), own in zip(given.items(), found, strict=True):
+                # Broadcasting would spread one row over all photos.
+                if own.shape != vectors[part].shape:
+                    raise EncoderError(f"{self.path} does not give {name} one row for each photo")
                 vectors[part] = own
         return given
 

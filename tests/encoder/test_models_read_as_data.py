@@ -184,6 +184,18 @@ def test_a_model_that_multiplies_its_weights_into_something_huge_gives_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_model_that_gives_another_number_of_rows_gives_one_line(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        last = model.graph.node[-1]
+        last.output[0] = "unit"
+        model.graph.node.append(helper.make_node("Concat", ["unit"] * 2, ["embeddings"], axis=0))
+
+    path = tmp_path / "model.onnx"
+    path.write_bytes(changed(change))
+    with pytest.raises(EncoderError, match="one row for each photo"):
+        Encoder(path, threads=1).try_out()
+
+
 def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.touch()

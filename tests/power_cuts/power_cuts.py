@@ -30,7 +30,7 @@ from imgsim_edge.infer.catalogue.writer import Writer  # noqa: E402
 from imgsim_edge.infer.cleanup.apply import HARDLINK, MOVE, apply, undo  # noqa: E402
 from imgsim_edge.infer.cleanup.plan import Plan, PlannedFile, PlannedGroup  # noqa: E402
 from imgsim_edge.infer.encoder.embed import content_digest  # noqa: E402
-from imgsim_edge.infer.errors import IndexMissingError, JournalError  # noqa: E402
+from imgsim_edge.infer.errors import ImgsimError, IndexMissingError, JournalError  # noqa: E402
 from imgsim_edge.infer.index.image_index import ImageIndex  # noqa: E402
 from imgsim_edge.infer.index.verify import verify  # noqa: E402
 from replay import Disk, disk_of, read_calls, states  # noqa: E402
@@ -98,6 +98,8 @@ class OfIndex(Scenario):
 
     def expect(self, place: Path) -> None:
         """Do the change undisturbed, and note the state after each promise."""
+        if self.name == "repair":
+            return  # of which it is asked that it can be repeated
         self._seen = crash_points.states(self._change, place)
 
     def judge(self, place: Path, promises: int) -> None:
@@ -108,6 +110,10 @@ class OfIndex(Scenario):
         except IndexMissingError:
             assert frozenset() in possible, "the index is gone"
             return
+        except ImgsimError:  # damaged, as before the repair
+            assert self.name == "repair"
+            ImageIndex.repair(folder)
+            catalogue = Catalogue(folder)
         found = verify(catalogue)
         catalogue.close()
         if self.name != "repair":
