@@ -87,7 +87,7 @@ def main() -> None:
     print(run("info"), file=sys.stderr)
     similar = run("similar", "--json", "-k", ANSWERS, *(photos / name for name in names))
     duplicates = run("duplicates", "--json")
-    for model in ("mobilenet-64", "mobilenet-64-fp32"):
+    for model in ("default", "fp32"):
         run("embed", photos, "--model", model, "--out", out / f"{model}.npz")
     answers = {
         "machine": platform.machine(),

@@ -48,10 +48,10 @@ def main() -> None:
     for answers in both:
         versions = ", ".join(f"{k} {v}" for k, v in answers["versions"].items())
         print(f"{answers['machine']}: Python {answers['python']}, {versions}")
-    exact = [vectors(folder, "mobilenet-64-fp32") for folder in folders]
+    exact = [vectors(folder, "fp32") for folder in folders]
     apart = float(np.abs(exact[0] - exact[1]).max())
     print(f"fp32 vectors: largest difference {apart:.1e}")
-    small = [vectors(folder, "mobilenet-64") for folder in folders]
+    small = [vectors(folder, "default") for folder in folders]
     cosines = (small[0] * small[1]).sum(axis=1)
     print(f"int8 vectors: lowest cosine {cosines.min():.6f}, median {np.median(cosines):.6f}")
     one, other = (ranks(answers) for answers in both)
