@@ -44,7 +44,7 @@ def teach_command(
 
     with ImageIndex.open(index) as opened:
         opened.teach(name, _digests(opened, photos or ()), _digests(opened, unlike or ()))
-        _tell(opened, name, as_json)
+        _print_label(opened, name, as_json)
 
 
 def unteach_command(
@@ -61,7 +61,7 @@ def unteach_command(
     with ImageIndex.open(index) as opened:
         gone = opened.unteach(name, _digests(opened, photos))
         say(f"{counted(gone, 'example')} taken back")
-        _tell(opened, name, as_json)
+        _print_label(opened, name, as_json)
 
 
 def labels_command(
@@ -244,7 +244,7 @@ def _named(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _tell(index: ImageIndex, name: str, as_json: bool) -> None:
+def _print_label(index: ImageIndex, name: str, as_json: bool) -> None:
     (label,) = [label for label in index.labels() if label.name == name]
     if as_json:
         typer.echo(json.dumps(vars(label)))

@@ -121,7 +121,7 @@ def find_bursts(
     with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
         for first in range(0, len(todo), _AT_ONCE):
             part = todo[first : first + _AT_ONCE]
-            for photo, found in zip(part, pool.map(_look, part), strict=True):
+            for photo, found in zip(part, pool.map(_seen, part), strict=True):
                 if isinstance(found, Problem):
                     problems.append(found)
                 else:
@@ -200,7 +200,7 @@ def _burst(dated: Sequence[_Dated], seen: dict[int, _Seen]) -> Burst:
     return Burst(frames.pop(best), tuple(frames))
 
 
-def _look(photo: IndexedPhoto) -> _Seen | Problem:
+def _seen(photo: IndexedPhoto) -> _Seen | Problem:
     try:
         image = load_thumbnail(photo.path, _SEEN_AT)
     except PhotoError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -42,17 +43,39 @@ def write_sheet(sections: Sequence[Section], path: Path) -> None:
         UsageError: the file cannot be written, its suffix is unknown, or there are more photos than
             ``MOST_PHOTOS``.
     """
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise UsageError(f"cannot write {path}: name a picture, such as {path.stem or 'out'}.png")
+    check_picture(path)
     count = sum(len(section.shown) for section in sections)
     if count > MOST_PHOTOS:
         raise UsageError(
             f"{count:,} photos are too many for one sheet (at most {MOST_PHOTOS:,}): make a page"
         )
-    sheet = draw_sheet(sections)
+    save_picture(draw_sheet(sections), path)
+
+
+def check_picture(path: Path) -> None:
+    """Make sure that pictures can be written in the format that a file's suffix names.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    try:
+        kind = Image.registered_extensions()[path.suffix.lower()]
+        Image.new("RGB", (1, 1)).save(io.BytesIO(), kind)  # some formats can only be read
+    except (KeyError, ValueError, OSError) as error:
+        raise UsageError(
+            f"cannot write {path}: name a picture, such as {path.stem or 'out'}.png"
+        ) from error
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture whole, in the format that the file's suffix names.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
     with whole_file(path) as part:
         try:
-            sheet.save(part)
+            picture.save(part)
         except (KeyError, ValueError) as error:
             raise UsageError(f"cannot write {path}: {error}") from error
 

@@ -86,7 +86,7 @@ class Overview:
             levels: tuple[Grid, ...] = ()
             if len(ids):
                 named = np.append(ids, NOBODY)  # the last one is nobody
-                levels = tuple(named[level] for level in arrange(vectors, self._tell).levels)
+                levels = tuple(named[level] for level in arrange(vectors, self._report).levels)
             with self._lock:
                 number = self._arrangement.number + 1 if self._arrangement else 1
                 self._arrangement = Arrangement(number, listing.generation, len(ids), levels)
@@ -98,6 +98,6 @@ class Overview:
                 end = time.monotonic()
                 self._rests_until = end + REST * (end - start)
 
-    def _tell(self, done: int, total: int) -> None:
+    def _report(self, done: int, total: int) -> None:
         with self._lock:
             self._progress = Progress(True, done, total)

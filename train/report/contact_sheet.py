@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ...infer.arrays import Pixels
-from ...infer.errors import PhotoError, UsageError
+from ...infer.errors import PhotoError
+from ...infer.output.sheet import check_picture, save_picture
 from ...infer.photos.decode import load_photo
 from ..data.augment import AUGMENTATIONS, Augmenter, apply_alone
 from ..data.find import find_photos
 from ..errors import DataError
-from ..run_folder import write_whole
 
 PHOTOS = 6  # rows of the lower part
 VARIATIONS = 7  # beside each photo
@@ -40,7 +39,7 @@ def draw_augmentations(data: Sequence[Path], target: Path, image_size: int, seed
         UsageError: no picture can be written in the format that the suffix names.
         ImgsimError: there are no photos, or the picture cannot be written.
     """
-    _check_format(target)
+    check_picture(target)
     chosen = _photos(data, image_size, seed)
     augmenter = Augmenter(seed)
     first = next(iter(chosen.values()))
@@ -60,17 +59,7 @@ def draw_augmentations(data: Sequence[Path], target: Path, image_size: int, seed
         x, y = place % _COLUMNS * step, place // _COLUMNS * (step + _CAPTION)
         draw.text((x, y), caption, fill="black")
         sheet.paste(Image.fromarray(pixels).resize((CELL, CELL)), (x, y + _CAPTION))
-    write_whole(target, sheet.save)
-
-
-def _check_format(target: Path) -> None:
-    try:
-        kind = Image.registered_extensions()[target.suffix.lower()]
-        Image.new("RGB", (CELL, CELL)).save(io.BytesIO(), kind)  # some formats can only be read
-    except (KeyError, ValueError, OSError) as error:
-        raise UsageError(
-            f"no picture can be written in the format of {target}: name a .png file"
-        ) from error
+    save_picture(sheet, target)
 
 
 def _photos(data: Sequence[Path], image_size: int, seed: int) -> dict[int, Pixels]:
