@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import IndexOption, ModelOption, heed_sigterm, say
+from . import IndexOption, ModelOption, heed_sigterm, one_thread_for_numpy, say
 
 HostOption = Annotated[
     str,
@@ -48,6 +48,7 @@ def browse_command(
     model: ModelOption = None,
 ) -> None:
     """Look at the photos, their neighbours and their duplicates on a page."""
+    one_thread_for_numpy()
     from ..errors import UsageError
     from ..index.image_index import ImageIndex
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import IndexOption, ModelOption, heed_sigterm, say
+from . import IndexOption, ModelOption, heed_sigterm, one_thread_for_numpy, say
 
 PORT = 8722
 AT_ONCE = 2000
@@ -45,6 +45,7 @@ def serve_command(
     model: ModelOption = None,
 ) -> None:
     """Serve the index to other programs by HTTP, and the page beside it."""
+    one_thread_for_numpy()
     from ..errors import UsageError
     from ..index.image_index import ImageIndex
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -68,12 +69,12 @@ class Rarity:
 
         Never more than the pairs of the sample: what is rarer, the sample cannot tell.
         """
-        return float(np.exp(-np.interp(-score, np.negative(self.scores), self._log_shares())))
+        return float(np.exp(-np.interp(-score, np.negative(self.scores), self._log_shares)))
 
     def score(self, rarity: float) -> float:
         """Tell the score that only one random pair in so many reaches: the inverse."""
         log_share = -np.log(min(max(rarity, 1.0), self.pairs))
-        return float(np.interp(log_share, self._log_shares(), self.scores))
+        return float(np.interp(log_share, self._log_shares, self.scores))
 
     def as_rare_by(self, other: Rarity, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn scores of this kind into those of another kind that are as rare there.
@@ -83,12 +84,13 @@ class Rarity:
             scores: in [−1, 1], any shape; what is rarer than the sample can tell lies between its
                 last point and 1, which stays 1.
         """
-        grid = np.union1d(self._log_shares(), other._log_shares())[::-1]  # from common to rare
-        own = np.interp(grid, self._log_shares(), self.scores)
-        theirs = np.interp(grid, other._log_shares(), other.scores)
+        grid = np.union1d(self._log_shares, other._log_shares)[::-1]  # from common to rare
+        own = np.interp(grid, self._log_shares, self.scores)
+        theirs = np.interp(grid, other._log_shares, other.scores)
         found: NDArray[np.float64] = np.interp(scores, [-1.0, *own, 1.0], [-1.0, *theirs, 1.0])
         return found
 
+    @cached_property
     def _log_shares(self) -> NDArray[np.float64]:
         return np.log(np.divide(self.counts, self.pairs))
 
@@ -110,6 +112,7 @@ class Rarity:
         return json.dumps({"pairs": self.pairs, "scores": self.scores, "counts": self.counts})
 
     @classmethod
+    @lru_cache(maxsize=8)  # the same note is read for every query
     def from_text(cls, text: str) -> Rarity:
         """Read what :meth:`to_text` wrote.
 
