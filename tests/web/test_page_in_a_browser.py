@@ -280,7 +280,7 @@ def test_a_folder_narrows_the_neighbours_and_the_collection(page: Any) -> None:
 
 def test_the_folders_are_a_tree_for_the_keyboard(page: Any) -> None:
     page.focus("#folders [role=treeitem]")
-    label = "document.activeElement.getAttribute('aria-label')"
+    focused = "name => document.activeElement.getAttribute('aria-label') === name"
     for key, expected in (
         ("ArrowDown", "photos0, 18"),
         ("ArrowRight", "cropped, 9"),
@@ -288,7 +288,7 @@ def test_the_folders_are_a_tree_for_the_keyboard(page: Any) -> None:
         ("End", "whole, 9"),
     ):
         page.keyboard.press(key)
-        assert page.evaluate(label) == expected
+        page.wait_for_function(focused, arg=expected)
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.getElementById('count').textContent === '9'")
 
