@@ -278,13 +278,13 @@ def test_a_folder_narrows_the_neighbours_and_the_collection(page: Any) -> None:
     page.wait_for_function("() => document.querySelectorAll('#matches li').length === 17")
 
 
-def test_the_folders_are_a_tree_for_the_keyboard(page: Any) -> None:
+def test_the_folders_are_a_tree_for_the_keyboard(page: Any, photos: Path) -> None:
     page.focus("#folders [role=treeitem]")
     focused = "name => document.activeElement.getAttribute('aria-label') === name"
     for key, expected in (
-        ("ArrowDown", "photos0, 18"),
+        ("ArrowDown", f"{photos.name}, 18"),
         ("ArrowRight", "cropped, 9"),
-        ("ArrowLeft", "photos0, 18"),
+        ("ArrowLeft", f"{photos.name}, 18"),
         ("End", "whole, 9"),
     ):
         page.keyboard.press(key)

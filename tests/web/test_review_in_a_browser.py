@@ -81,8 +81,10 @@ def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator
     opened.wait_for_selector(".tile[href]")
     opened.click("#to-duplicates")
     opened.check("#turned")
+    # The server remembers the last search, whose groups are there until the new one has begun.
+    opened.evaluate("document.querySelectorAll('.group').forEach((one) => (one.dataset.old = ''))")
     opened.click("#find")
-    opened.wait_for_selector(".group")
+    opened.wait_for_selector(".group:not([data-old])")
     opened.click("#compare")
     opened.wait_for_selector("#review[open]")
     loaded(opened)

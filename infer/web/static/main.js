@@ -339,8 +339,8 @@ element("skip").addEventListener("click", () => {
 
 history.scrollRestoration = "manual";
 await poll();
+addEventListener("hashchange", route); // before the first view is there: a click may come sooner
 await route();
-addEventListener("hashchange", route);
 
 let timer = 0;
 async function keepLooking() {
