@@ -28,6 +28,10 @@ SecretFileOption = Annotated[
     ),
 ]
 
+PagePlanOption = Annotated[
+    Path, typer.Option("--plan", help="Where the page writes which duplicates may go.")
+]
+
 
 def browse_command(
     port: Annotated[
@@ -41,9 +45,7 @@ def browse_command(
     no_open: Annotated[
         bool, typer.Option("--no-open", help="Print the address without opening a browser.")
     ] = False,
-    plan: Annotated[
-        Path, typer.Option("--plan", help="Where the page writes which duplicates may go.")
-    ] = Path("plan.json"),
+    plan: PagePlanOption = Path("plan.json"),
     index: IndexOption = None,
     model: ModelOption = None,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from . import IndexOption, ModelOption, heed_sigterm, one_thread_for_numpy, say
+from .browse import PagePlanOption
 
 PORT = 8722
 AT_ONCE = 2000
@@ -38,9 +39,7 @@ def serve_command(
     at_once: Annotated[
         int, typer.Option("--at-once", min=1, help="Connections that are answered at a time.")
     ] = AT_ONCE,
-    plan: Annotated[
-        Path, typer.Option("--plan", help="Where the page writes which duplicates may go.")
-    ] = Path("plan.json"),
+    plan: PagePlanOption = Path("plan.json"),
     index: IndexOption = None,
     model: ModelOption = None,
 ) -> None:
