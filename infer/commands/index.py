@@ -95,6 +95,7 @@ def _take_in(vectors: Path, index: str | None, model: str | None, as_json: bool)
     """Fill an index with vectors that were made elsewhere."""
     from ..index.image_index import ImageIndex
 
+    one_thread_for_numpy()
     made_by = model or ImageIndex.encoder_of(vectors)
     heed_sigterm()
     with (
@@ -111,7 +112,8 @@ def _take_in(vectors: Path, index: str | None, model: str | None, as_json: bool)
             )
             raise typer.Exit(exit_status(interrupt)) from None
         photos = len(opened)
-    _print_report(report, photos, as_json)
+        suggested = suggest_fresh(opened, report.fresh)
+    _print_report(report, photos, as_json, suggested)
 
 
 def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None:
@@ -155,9 +157,7 @@ def info_command(index: IndexOption = None, as_json: JsonOption = False) -> None
         typer.echo(f"{name:<11} {value}")
 
 
-def _print_report(
-    report: AddReport, photos: int, as_json: bool, suggested: dict[str, int] | None = None
-) -> None:
+def _print_report(report: AddReport, photos: int, as_json: bool, suggested: dict[str, int]) -> None:
     """Print what an `index` run did: the counts as its result, the problems as warnings."""
     counts = {
         "added": report.added,
@@ -177,7 +177,7 @@ def _print_report(
         problems = [{"path": str(u.path), "reason": u.reason} for u in report.problems]
         away = [str(folder) for folder in report.away]
         told_apart = {"unreadable": problems, "away": away, "passed_over": dict(report.seen)}
-        told_apart |= {"suggested": suggested or {}}
+        told_apart |= {"suggested": suggested}
         typer.echo(json.dumps({"photos": photos, **counts, **told_apart}))
     else:
         told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)

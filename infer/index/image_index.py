@@ -322,6 +322,7 @@ class ImageIndex:
             changed=intake.changed,
             removed=intake.removed,
             unchanged=intake.unchanged,
+            fresh=intake.fresh,
             problems=intake.problems,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import MutableSequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class AddReport:
     moved: int = 0
     removed: int = 0
     unchanged: int = 0
-    fresh: list[int] = field(default_factory=list)
+    fresh: MutableSequence[int] = field(default_factory=list)
     described: int = 0
     problems: list[Problem] = field(default_factory=list)
     away: list[Path] = field(default_factory=list)

@@ -24,6 +24,7 @@ CANDIDATES = 1000  # photos whose details are looked at, at least
 CANDIDATES_PER_ANSWER = 2
 ASK = 10  # photos that are marked as worth asking about
 FEW_ALLOWED = 20_000  # photos, up to which they are read alone and not picked out of all
+MOST_NEW = 10_000  # of new photos, the best, are looked at for a label
 LIKELY = 0.5  # probability from which on a new photo is told of
 EXAMPLES = 2000  # that are learnt from, at most; of more, some are drawn at random
 
@@ -102,7 +103,7 @@ def suggest_among_new(
 
     Args:
         index: where they are.
-        new: their ids, such as ``AddReport.fresh``.
+        new: their ids, such as ``AddReport.fresh``. Each label has ``MOST_NEW`` answers at most.
         least: probability that an answer has at least.
     """
     found = []
@@ -110,7 +111,7 @@ def suggest_among_new(
         known = [label.name for label in frozen.labels() if label.yes] if new else []
         for name in known:
             try:
-                all_of_them = _suggest(frozen, name, len(new), None, new)
+                all_of_them = _suggest(frozen, name, min(len(new), MOST_NEW), None, new)
             except UsageError:  # no example of it is in this index, or nothing else is
                 continue
             likely = [one for one in all_of_them.answers if one.probability >= least]

@@ -10,6 +10,7 @@ in folders named by their sources; their payload holds the whole address.
 from __future__ import annotations
 
 import json
+from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ class Intake:
         changed: photos whose file had other bytes or another vector.
         removed: photos that are not in the shards any more, below sources that they hold in whole.
         unchanged: photos that were as they are.
+        fresh: ids of photos that are new or have other bytes, in the order in which they came.
         problems: files without a vector.
     """
 
@@ -43,6 +45,7 @@ class Intake:
     changed: int = 0
     removed: int = 0
     unchanged: int = 0
+    fresh: array[int] = field(default_factory=lambda: array("q"))
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -170,6 +173,8 @@ class _Taker:
             self.intake.added += 1
         else:
             self.intake.changed += 1
+        if before is None or before.digest != row.digest:
+            self.intake.fresh.append(number)
         batch.photos.append(photo)
         batch.vectors[number] = row.vector
         if row.details is not None:

@@ -167,3 +167,28 @@ def test_what_cannot_be_taken_in_is_one_line(
     write_manifest(tmp_path / "shards", type(manifest)(manifest.encoder, complete=False))
     fails(run("index", "--from-vectors", "shards"), "are not finished")
     assert run("index", photos, "--from-vectors", "shards").status == 2
+
+
+def test_labels_are_suggested_for_photos_that_came_with_new_shards(
+    run: Run, labelled: Path, tmp_path: Path
+) -> None:
+    cups = sorted((labelled / "coffee").iterdir())
+    photos = shutil.copytree(
+        labelled, tmp_path / "photos", ignore=lambda *_: [cup.name for cup in cups[10:]]
+    )
+    for name in ("astronaut", "flower", "hubble_deep_field"):
+        shutil.copytree(labelled / name, photos / name, dirs_exist_ok=True)
+    assert run("embed", photos, "--out", "shards").status == 0
+    first = run("index", "--from-vectors", "shards", "--json")
+    assert json.loads(first.stdout)["suggested"] == {}
+    assert run("teach", "cup", photos / "coffee").status == 0
+    for cup in cups[10:]:
+        shutil.copy(cup, photos / "coffee")
+    assert run("embed", photos, "--out", "shards").status == 0
+    done = run("index", "--from-vectors", "shards", "--json")
+    told = json.loads(done.stdout)
+    assert told["added"] == 10
+    assert 1 <= told["suggested"]["cup"] <= 10
+    assert f"cup: {told['suggested']['cup']} new photo" in done.stderr
+    again = run("index", "--from-vectors", "shards", "--json")
+    assert json.loads(again.stdout)["suggested"] == {}
