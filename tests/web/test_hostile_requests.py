@@ -77,7 +77,7 @@ def status(connection: socket.socket) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("seed", [1, NEW_SEED])
+@pytest.mark.parametrize("seed", [1, NEW_SEED], ids=["fixed", "new"])
 def test_no_damaged_request_is_an_error_of_the_server(server: Server, seed: int) -> None:
     chance, good = random.Random(seed), originals(server)
     answered = 0
