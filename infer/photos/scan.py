@@ -14,10 +14,13 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 from .formats import passed_over_suffixes, readable_suffixes
 from .ignore import IGNORE_FILE, Pattern, patterns, patterns_in
+
+_name = attrgetter("name")  # of an entry of a folder
 
 SKIPPED_FOLDERS = frozenset(
     {
@@ -125,7 +128,7 @@ def scan(
             entered.add(identity)
             with os.scandir(path) as listing:
                 entries = sorted(listing, key=_name)
-            if any(entry.name == IGNORE_FILE for entry in entries):
+            if IGNORE_FILE in map(_name, entries):
                 rules = rules + patterns_in(path, relative)
         except OSError as error:
             yield ClosedFolder(relative, error.strerror or str(error))
@@ -176,10 +179,6 @@ def find_file(folder: Path, path: str, exclude: Sequence[str] = ()) -> FoundFile
     return FoundFile(path, status.st_size, status.st_mtime_ns) if file.is_file() else None
 
 
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name
-
-
 def _rules_above(folder: str, below: str, rules: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
     """Add the patterns of the folders from the root down to the one above ``below``."""
     parts = below.split("/") if below else []
@@ -199,7 +198,9 @@ def _sort_out(
     known = passed_over_suffixes()
     for entry in entries:
         name = entry.name
-        suffix = name[name.rfind(".") :].lower()
+        suffix = name[name.rfind(".") :]
+        if suffix not in suffixes:
+            suffix = suffix.lower()
         try:
             if (
                 suffix in suffixes
