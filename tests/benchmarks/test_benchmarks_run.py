@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -80,6 +81,22 @@ def test_the_measure_of_labels_runs(labelled: Path, tmp_path: Path) -> None:
     told = run_benchmark(tmp_path, "labels", *arguments)
     assert "10 examples, 4 labels" in told
     assert picture.stat().st_size
+
+
+@pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs the train extra")
+def test_the_session_from_examples_to_an_own_encoder_runs(labelled: Path, tmp_path: Path) -> None:
+    from imgsim_edge.train.network import build_backbone, part_of
+
+    weights = tmp_path / "tiny.weights.h5"
+    part_of(build_backbone("mobilenet", 0.25, 64, "none"), "conv_pw_13_relu").save_weights(weights)
+    tiny = ("--width", "0.25", "--image-size", "64", "--embedding-units", "16")
+    linear = ("--recipe", "linear", "--weights", str(weights))
+    told = run_benchmark(tmp_path, "labels_session", str(labelled), *tiny, *linear)
+    assert "astronaut: 8 photos, 0 that are not" in told
+    assert told.count("   y\n") + told.count("   n\n") == 10  # of one label; others are summed up
+    assert "$ imgsim-edge export mine --out mine.onnx --classify" in told
+    first = re.search(r"are right: (\d+) with 8 examples", told)
+    assert first and int(first[1]) >= 8
 
 
 def run_benchmark(place: Path, name: str, *arguments: str) -> str:
