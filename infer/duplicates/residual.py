@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..arrays import Vectors
+from .detail import lost_to_clipping, own_detail
 from .frames import WHOLE, Box
 
 LONGEST = 1024  # pixels: the longer side at which pictures are decoded to be judged
@@ -90,7 +91,10 @@ class Residual:
         colour: difference of colour that remains when one is brought to the tone of the other, in
             levels; 0 where one is grey.
         grey: whether the first and whether the second has no colour.
-        sharpness: of the first and of the second, at one size; a share of what is coarser.
+        detail: fine detail of the first that the second has not, and the other way round, in grey
+            levels, at the size of the larger one.
+        clipped: what the first has lost by being white or black only, and the second, in grey
+            levels of the other one.
         plain_around: whether there is much around the common part of the first, and of the second,
             that is plain but for a line of text.
     """
@@ -104,7 +108,8 @@ class Residual:
     tone: float
     colour: float
     grey: tuple[bool, bool]
-    sharpness: tuple[float, float]
+    detail: tuple[float, float]
+    clipped: tuple[float, float]
     plain_around: tuple[bool, bool]
 
 
@@ -138,11 +143,14 @@ def residual(
     toned, target, tone = _toned(one_soft, other_soft)
     blocks = _blocks(toned, target, (one, other))
     colour, greys = _colour(first, second, boxes)
+    clipped = lost_to_clipping(one_soft, other_soft)
     # At the size of the larger one: a smaller copy is soft there, and an enlarged one is, too.
     large = _common_size(grey, sizes, boxes, larger=True) or size
-    sharp, other_sharp = (_sharpness(_cut(i, b, large)) for i, b in zip(grey, boxes, strict=True))
+    if large != size:
+        one, other = (_cut(image, box, large) for image, box in zip(grey, boxes, strict=True))
+    detail = own_detail(one, other)
     plain = _is_plain_around(grey[0], boxes[0]), _is_plain_around(grey[1], boxes[1])
-    return Residual(exact, *blocks, tone, colour, greys, (sharp, other_sharp), plain)
+    return Residual(exact, *blocks, tone, colour, greys, detail, clipped, plain)
 
 
 # --- where exactly -------------------------------------------------------------------------------

@@ -105,8 +105,8 @@ def test_little_detail_has_to_agree_better_to_be_certain() -> None:
     one, other = (IndexedPhoto(n, Path(f"/{n}.jpg"), *about) for n in (1, 2))
     for blocks, left_over, certain in ((90, 0.05, True), (90, 0.08, False), (400, 0.08, True)):
         found = Residual(
-            Overlap((0, 0), (1, 1)), blocks, 0, 0, left_over, 0.1, 0, 0, (False, False), (1, 1),
-            (False, False),
+            Overlap((0, 0), (1, 1)), blocks, 0, 0, left_over, 0.1, 0, 0, (False, False), (0, 0),
+            (0, 0), (False, False),
         )  # fmt: skip
         judged = verdict(one, other, Compared(0.9, 0, found), True, 0)
         assert judged and judged.certain is certain
