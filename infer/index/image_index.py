@@ -29,8 +29,9 @@ from ..catalogue.rows import (
     PhotoRow,
 )
 from ..encoder.details import details_of
-from ..encoder.onnx_encoder import Encoder
-from ..errors import IndexMismatchError, IndexMissingError, Problem, UsageError
+from ..encoder.digest import graph_digest
+from ..encoder.onnx_encoder import Encoder, model_path
+from ..errors import EncoderError, IndexMismatchError, IndexMissingError, Problem, UsageError
 from ..files import data_folder
 from ..scale.postgres import is_database
 from ..search.calibration import means, rarity
@@ -210,13 +211,30 @@ class ImageIndex:
     def _load_encoder(self, threads: int | None = None) -> Encoder:
         name = str(self._model or self._made_by.model)
         encoder = Encoder(name, threads)
-        if encoder.digest != self._made_by.encoder_digest:
+        self._check_digest(name, encoder.digest)
+        return encoder
+
+    def check_model(self) -> None:
+        """Check that the encoder which made this index is there, without loading it.
+
+        Raises:
+            EncoderError, IndexMismatchError: as for :attr:`encoder`.
+        """
+        name = str(self._model or self._made_by.model)
+        path = model_path(name)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise EncoderError(f"cannot read the model {path}: {error.strerror}") from error
+        self._check_digest(name, graph_digest(content))
+
+    def _check_digest(self, name: str, digest: str) -> None:
+        if digest != self._made_by.encoder_digest:
             raise IndexMismatchError(
                 f"the index in {self.place} was made by another encoder than {name} "
                 f"({self._made_by.model}, digest {self._made_by.encoder_digest[:8]}…): name "
                 "that model, or index again into another folder"
             )
-        return encoder
 
     @contextmanager
     def frozen(self) -> Iterator[ImageIndex]:
@@ -611,6 +629,12 @@ class ImageIndex:
             label = label_named(name, snapshot)
             return {row.digest: row.verdict for row in snapshot.examples(label)}
 
+    def labels_of(self, digest: bytes) -> dict[str, bool]:
+        """Tell what was said of a content: name of a label → whether it shows its thing."""
+        with self._catalogue.snapshot() as snapshot:
+            said = {row.label: row.verdict for row in snapshot.examples() if row.digest == digest}
+            return {name: said[row.id] for name, row in snapshot.labels().items() if row.id in said}
+
     def photos_of(self, digests: Iterable[bytes]) -> list[IndexedPhoto]:
         """Find the photos of some contents, in the order of their ids; copies are all given."""
         with self._catalogue.snapshot() as snapshot:
@@ -823,6 +847,26 @@ class ImageIndex:
             for row in snapshot.photos(ids):
                 if only is None or row.id in only:
                     yield _public(row, snapshot)
+
+    def ids(
+        self,
+        *,
+        within: Path | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        camera: str | None = None,
+        label: str | None = None,
+    ) -> Ids:
+        """List the ids of photos for which conditions hold: int64, shape = (n,), in rising order.
+
+        Arguments and errors are those of :meth:`similar`.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            found = photos_where(within, since, until, camera, label, snapshot)
+            if found is not None:
+                return found
+            every = (number for number, _ in snapshot.photo_column("id", "id >= 0", ()))
+            return np.sort(np.fromiter(every, dtype=np.int64))
 
     def vectors(self, ids: Sequence[int] | None = None) -> tuple[Ids, Vectors]:
         """Read stored vectors.

@@ -8,6 +8,7 @@ does not show it under the old one's name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from ..errors import ImgsimError
+from ..errors import EncoderError, ImgsimError, IndexMismatchError
 from ..index.image_index import ImageIndex
 from .collection_app import CollectionPage
 from .download_app import DownloadPage
@@ -29,6 +30,8 @@ from .picture_app import PicturePage
 from .review import Review
 from .review_app import ReviewPage
 from .search_app import SearchPage
+from .service.endpoint import Desk
+from .service.labels import LabelEndpoints
 from .thumbnails import Thumbnails, default_cache
 from .uploads import Uploads
 
@@ -53,6 +56,7 @@ class Page:
 
     Attributes:
         collection: the photos in order.
+        desk: answers to endpoints, and lets one at a time change something.
         review: the search for duplicates.
         thumbnails: the small pictures.
     """
@@ -70,6 +74,8 @@ class Page:
         self._index = index
         self._read_only = read_only
         self.collection = Collection(index)
+        self.desk = Desk(read_only=read_only)
+        self._labels = LabelEndpoints(index)
         self.review = Review(index, plan_file)
         self._parts = (
             CollectionPage(index, self.collection),
@@ -95,6 +101,7 @@ class Page:
                 Route("/static/{name}", self.static),
                 Route("/api/state", self.state),
                 *(self._open(route) for part in self._parts for route in part.routes()),
+                *(self.desk.route(one, "/api") for one in self._labels.endpoints()),
                 *more,
             ],
             exception_handlers={
@@ -127,6 +134,15 @@ class Page:
             headers={"Cache-Control": "no-cache"},
         )
 
+    @cached_property
+    def _can_embed(self) -> bool:
+        """Whether photos from elsewhere can be searched by: the index's encoder is there."""
+        try:
+            self._index.check_model()
+        except (EncoderError, IndexMismatchError):
+            return False
+        return True
+
     def state(self, request: Request) -> Response:
         """Tell how many photos there are, and a number that changes when the index does."""
         listing = self.collection.current()
@@ -137,6 +153,7 @@ class Page:
                 "unreadable": listing.unreadable,
                 "away": [shown(root) for root in listing.roots if not root.is_dir()],
                 "read_only": self._read_only,
+                "can_embed": self._can_embed,
                 "upload_bytes": UPLOAD_BYTES,
             }
         )

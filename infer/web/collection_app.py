@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from itertools import islice
 
+import numpy as np
+from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from ..index.image_index import ImageIndex
-from .listing import Collection
+from .listing import Collection, Listing
 from .messages import (
     as_json,
     brief,
+    filter_of,
     folder_of,
     indexed,
     number_of,
@@ -35,6 +38,7 @@ class CollectionPage:
         """List what can be asked for."""
         return [
             Route("/api/folders", self.folders),
+            Route("/api/cameras", self.cameras),
             Route("/api/sections", self.sections),
             Route("/api/photos", self.photos),
             Route("/api/photos/{id:int}", self.photo),
@@ -56,13 +60,25 @@ class CollectionPage:
             ]
         )
 
+    def cameras(self, request: Request) -> Response:
+        """List the cameras that photos were taken with, in the order of their names."""
+        cameras = self._collection.current().cameras
+        return as_json(
+            [
+                {"name": name, "shown": shown(name), "photos": photos}
+                for name, photos in cameras.items()
+            ]
+        )
+
     def sections(self, request: Request) -> Response:
         """Count the photos under each heading of a ``folder`` in an ``order``.
+
+        Of the photos those for which :func:`~.messages.filter_of` holds, here as below.
 
         A heading is a month (``"2024-05"``; null for photos without a date) or the key of a folder.
         """
         listing = self._collection.current()
-        found = listing.sections(folder_of(request, listing), order_of(request))
+        found = listing.sections(self._places(request, listing), order_of(request))
         return as_json(
             {
                 "generation": listing.generation,
@@ -73,7 +89,7 @@ class CollectionPage:
     def photos(self, request: Request) -> Response:
         """List ``count`` photos from ``first`` on, of a ``folder``, in an ``order``."""
         listing = self._collection.current()
-        ids = listing.ids(folder_of(request, listing), order_of(request))
+        ids = listing.by_path[self._places(request, listing)]
         first = number_of(request, "first", 0, len(ids))
         count = number_of(request, "count", MOST_LISTED, MOST_LISTED)
         wanted = ids[first : first + count].tolist()
@@ -93,6 +109,7 @@ class CollectionPage:
         listing = self._collection.current()
         metadata = photo.metadata
         taken = metadata.taken_ms if metadata else None
+        places = np.flatnonzero(listing.by_path[self._places(request, listing)] == photo.id)
         return as_json(
             {
                 **brief(photo),
@@ -104,10 +121,15 @@ class CollectionPage:
                 # As the camera's clock stood, in whatever zone.
                 "taken": wall_clock(taken),
                 "taken_source": metadata.taken_source if metadata else None,
-                "camera": metadata.camera if metadata else None,
-                "place": listing.place_of(photo.id, folder_of(request, listing), order_of(request)),
+                "camera": shown(metadata.camera) if metadata and metadata.camera else None,
+                "place": int(places[0]) if len(places) else None,
             }
         )
+
+    def _places(self, request: Request, listing: Listing) -> NDArray[np.int64]:
+        """Find the photos that a request is about, in its order."""
+        only = self._collection.chosen(listing, filter_of(request))
+        return listing.places(folder_of(request, listing), order_of(request), only)
 
     def unreadable(self, request: Request) -> Response:
         """List files that could not be read as photos, and why."""

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from ..errors import PhotoError
 from ..index.image_index import ImageIndex, IndexedPhoto
-from .messages import ASKING, as_json, body_of, indexed, shown
+from .messages import ASKING, as_json, as_text, body_of, indexed
 from .thumbnails import read_indexed
 
 MOST_TAKEN = 10_000  # photos in one archive or list
@@ -58,7 +58,7 @@ class DownloadPage:
         """Give the paths of photos: a list of ids becomes a list of paths."""
         wanted = await _ids_of(request)
         photos = await run_in_threadpool(lambda: list(self._index.photos(wanted)))
-        return as_json([shown(photo.path) for photo in photos])
+        return as_json([as_text(photo.path) for photo in photos])
 
     async def choose(self, request: Request) -> Response:
         """Choose photos for an archive; gives the key under which it can be downloaded."""
@@ -120,9 +120,9 @@ def archive_of(photos: Iterable[IndexedPhoto]) -> Iterator[bytes]:
             try:
                 content = read_indexed(photo)
             except PhotoError as error:
-                missing.append(f"{shown(photo.path)}: {error.reason}\n")
+                missing.append(f"{as_text(photo.path)}: {error.reason}\n")
                 continue
-            name = _free_name(shown(photo.path.name), taken)
+            name = _free_name(as_text(photo.path.name), taken)
             with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
                 for first in range(0, len(content), _PART):
                     entry.write(content[first : first + _PART])
@@ -145,7 +145,7 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 def _attachment(name: str) -> str:
     """Name a file for the browser (RFC 6266)."""
-    return f"attachment; filename*=UTF-8''{quote(shown(name), safe='')}"
+    return f"attachment; filename*=UTF-8''{quote(as_text(name), safe='')}"
 
 
 async def _ids_of(request: Request) -> list[int]:

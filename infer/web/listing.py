@@ -6,20 +6,43 @@ import hashlib
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Ids
 from ..index.image_index import ImageIndex
 
 Order = Literal["taken", "path"]
 
 REST = 5  # a listing is made anew at most once in this many times the time that it takes
 _UNDATED = np.iinfo(np.int64).min  # milliseconds of a photo whose date is not known
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which photos are wanted; what is None does not matter. As :meth:`ImageIndex.similar` has it.
+
+    Attributes:
+        since: taken at this time or later.
+        until: taken before.
+        camera: a part of the camera's name.
+        label: that they were said to show.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    camera: str | None = None
+    label: str | None = None
+
+
+EVERY = Filter()
 
 
 @dataclass(frozen=True)
@@ -68,6 +91,7 @@ class Listing:
         folders: by key, in the order of their paths.
         starts: int64, shape = (m,): places in ``by_path`` where another folder's photos begin.
         starting: keys of those folders.
+        cameras: how many photos each has taken, in the order of their names.
         roots: the folders that were indexed.
         unreadable: how many files could not be read as photos.
     """
@@ -79,53 +103,50 @@ class Listing:
     folders: dict[str, Folder]
     starts: NDArray[np.int64]
     starting: list[str]
+    cameras: dict[str, int]
     roots: list[Path]
     unreadable: int
 
-    def ids(self, folder: Folder | None, order: Order) -> NDArray[np.int64]:
-        """Give the ids of the photos below a folder (of all where None), in order."""
-        return self.by_path[self._places(folder, order)]
+    def places(
+        self, folder: Folder | None, order: Order, only: Ids | None = None
+    ) -> NDArray[np.int64]:
+        """Give the places in ``by_path`` of the photos below a folder, in order.
 
-    def place_of(self, photo: int, folder: Folder | None, order: Order) -> int | None:
-        """Find a photo's place in what :meth:`ids` gives; None where it is not there."""
-        found = np.flatnonzero(self.ids(folder, order) == photo)
-        return int(found[0]) if len(found) else None
-
-    def sections(self, folder: Folder | None, order: Order) -> list[Section]:
-        """Tell which headings stand over what :meth:`ids` gives."""
+        Args:
+            folder: below which they are; anywhere where None.
+            order: of the places.
+            only: ids of the photos that are wanted; all where None.
+        """
+        first, stop = (folder.first, folder.stop) if folder else (0, len(self.by_path))
         if order == "path":
-            return self._folders_in(folder)
-        taken = self.taken[self._places(folder, order)]
-        if not len(taken):
+            places = np.arange(first, stop)
+        else:
+            places = self.by_taken[(self.by_taken >= first) & (self.by_taken < stop)]
+        return places if only is None else places[np.isin(self.by_path[places], only)]
+
+    def sections(self, places: NDArray[np.int64], order: Order) -> list[Section]:
+        """Tell which headings stand over what :meth:`places` gives."""
+        if not len(places):
             return []
-        months = taken.astype("datetime64[ms]").astype("datetime64[M]")  # undated: NaT, the least
-        numbers = months.astype(np.int64)
+        if order == "path":
+            numbers = np.searchsorted(self.starts, places, side="right") - 1
+            names: dict[int, str | None] = dict(enumerate(self.starting))
+        else:
+            months = self.taken[places].astype("datetime64[ms]").astype("datetime64[M]")
+            numbers = months.astype(np.int64)
+            names = {number: str(np.datetime64(number, "M")) for number in set(numbers.tolist())}
+            names[_UNDATED] = None  # NaT, the least
         starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
-        counts = np.diff(starts, append=len(taken)).tolist()
+        counts = np.diff(starts, append=len(places)).tolist()
         return [
-            Section(None if taken[start] == _UNDATED else str(months[start]), count)
-            for start, count in zip(starts.tolist(), counts, strict=True)
+            Section(names[number], count)
+            for number, count in zip(numbers[starts].tolist(), counts, strict=True)
         ]
 
     def key_of(self, folder: Path) -> str | None:
         """Give a folder's key; None where it has no photos."""
         key = _key(str(folder))
         return key if key in self.folders else None
-
-    def _places(self, folder: Folder | None, order: Order) -> NDArray[np.int64]:
-        first, stop = (folder.first, folder.stop) if folder else (0, len(self.by_path))
-        if order == "path":
-            return np.arange(first, stop)
-        return self.by_taken[(self.by_taken >= first) & (self.by_taken < stop)]
-
-    def _folders_in(self, folder: Folder | None) -> list[Section]:
-        first, stop = (folder.first, folder.stop) if folder else (0, len(self.by_path))
-        ends = np.append(self.starts, len(self.by_path))[1:]
-        return [
-            Section(key, int(end - start))
-            for key, start, end in zip(self.starting, self.starts, ends, strict=True)
-            if first <= start < stop
-        ]
 
 
 class Collection:
@@ -136,6 +157,25 @@ class Collection:
         self._making = threading.Lock()
         self._rests_until = 0.0
         self._listing = _listing(index)
+        self._chosen: tuple[int, Filter, Ids] | None = None
+
+    def chosen(self, listing: Listing, wanted: Filter) -> Ids | None:
+        """List the ids of the photos that are wanted, in rising order; None where all are.
+
+        Raises:
+            UsageError: there is no such label.
+        """
+        if wanted == EVERY:
+            return None
+        known = self._chosen
+        if known and known[:2] == (listing.generation, wanted):
+            return known[2]
+        ids = self._index.ids(
+            since=wanted.since, until=wanted.until, camera=wanted.camera, label=wanted.label
+        )
+        if wanted.label is None:  # else it changes while the index does not
+            self._chosen = listing.generation, wanted, ids
+        return ids
 
     def current(self) -> Listing:
         """Give a listing: the newest, or where the index changes all the time a recent one."""
@@ -158,9 +198,12 @@ def _listing(index: ImageIndex) -> Listing:
     # A photo that comes between these two lines is seen, and looked at again at the next call.
     generation = index.generation
     rows = []
+    cameras: Counter[str] = Counter()
     for photo in index.photos():
         folder, name = os.path.split(photo.path)
         taken = photo.metadata.taken_ms if photo.metadata else None
+        if photo.metadata and photo.metadata.camera:
+            cameras[photo.metadata.camera] += 1
         # What is in a folder stays together, and comes before what is in those below it.
         rows.append(
             (
@@ -183,6 +226,7 @@ def _listing(index: ImageIndex) -> Listing:
         folders=_tree(starting, [*starts, len(rows)], info.roots),
         starts=np.array(starts, dtype=np.int64),
         starting=[_key(name) for name in starting],
+        cameras=dict(sorted(cameras.items())),
         roots=info.roots,
         unreadable=info.unreadable,
     )

@@ -11,9 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..errors import IndexBusyError
+from ..errors import IndexBusyError, visible
 from ..index.image_index import ImageIndex, IndexedPhoto
-from .listing import Folder, Listing, Order
+from ..index.periods import period_of
+from ..index.results import Order as AnswerOrder
+from .listing import EVERY, Filter, Folder, Listing, Order
 
 ASKING = "asks"  # name of a route by which nothing is decided, though it is no GET
 UPLOAD_BYTES = 50_000_000
@@ -49,6 +51,25 @@ def folder_of(request: Request, listing: Listing) -> Folder | None:
     return listing.folders[key]
 
 
+def filter_of(request: Request) -> Filter:
+    """Read which photos are wanted: ``since``, ``until``, ``camera``, ``label``.
+
+    Raises:
+        UsageError: a date is none.
+    """
+    since, until, camera, label = (
+        request.query_params.get(name) or None for name in ("since", "until", "camera", "label")
+    )
+    if not (since or until or camera or label):
+        return EVERY
+    return Filter(
+        period_of(since).begin if since else None,
+        period_of(until).end if until else None,
+        camera,
+        label,
+    )
+
+
 def number_of(request: Request, name: str, default: int, most: int) -> int:
     """Read a whole number from 0 to ``most`` from the address."""
     try:
@@ -68,6 +89,11 @@ def numbers_of(request: Request, name: str, most: int) -> list[int]:
 def order_of(request: Request) -> Order:
     """Read the order that photos are wanted in."""
     return "path" if request.query_params.get("order") == "path" else "taken"
+
+
+def answer_order_of(request: Request) -> AnswerOrder:
+    """Read the order that answers to a search are wanted in."""
+    return "date" if request.query_params.get("order") == "date" else "likeness"
 
 
 def indexed(index: ImageIndex, request: Request) -> IndexedPhoto:
@@ -99,9 +125,14 @@ def version_of(photo: IndexedPhoto) -> str:
     return photo.digest.hex()[:VERSION_DIGITS]
 
 
-def shown(path: Path | str) -> str:
-    """Write a path so that it can be shown, also where it is not valid UTF-8."""
+def as_text(path: Path | str) -> str:
+    """Write a path as text for programs: what is not valid UTF-8 becomes �."""
     return os.fsencode(path).decode("utf-8", "replace")
+
+
+def shown(path: Path | str) -> str:
+    """Write a path for people: so that all of it is seen, and nothing of it turns text around."""
+    return visible(as_text(path))
 
 
 def wall_clock(milliseconds: int | None) -> str | None:

@@ -11,9 +11,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ..errors import PhotoError
 from ..index.image_index import ImageIndex, IndexedPhoto, Match
 from .listing import Collection
-from .messages import ASKING, as_json, body_of, brief, folder_of, number_of, numbers_of, shown
+from .messages import (
+    ASKING,
+    answer_order_of,
+    as_json,
+    body_of,
+    brief,
+    filter_of,
+    folder_of,
+    number_of,
+    numbers_of,
+    shown,
+)
 from .uploads import Uploads, check_pixels
 
 MOST_ANSWERS = 500
@@ -43,16 +55,20 @@ class SearchPage:
         return await run_in_threadpool(self._keep, request, content)
 
     def _keep(self, request: Request, content: bytes) -> Response:
+        name = request.query_params.get("name", "")[:LONGEST_NAME]
         with self._one_upload:
-            check_pixels(content)
-            self._index.embed([content])  # what is no photo is told at once
-            name = request.query_params.get("name", "")[:LONGEST_NAME]
+            try:
+                check_pixels(content)
+                self._index.embed([content])  # what is no photo is told at once
+            except PhotoError as error:
+                raise PhotoError(name or "this file", error.reason) from None
             return as_json({"key": self._uploads.add(content, name)})
 
     def similar(self, request: Request) -> Response:
-        """Find ``count`` photos like others, below a ``folder``.
+        """Find ``count`` photos like others, below a ``folder``, in an ``order``.
 
         ``like`` and ``unlike`` are lists of ids, ``upload`` the key of a photo that was uploaded.
+        :func:`~.messages.filter_of` tells which photos are wanted.
         """
         like = self._examples(request, "like")
         unlike = self._examples(request, "unlike")
@@ -60,6 +76,7 @@ class SearchPage:
         if not like and not key:
             raise HTTPException(400, "name a photo that the answers are to be like")
         folder = folder_of(request, self._collection.current())
+        only = filter_of(request)
         wanted: list[IndexedPhoto | bytes] = [*like]
         if key:
             with self._uploads.open(key) as file:
@@ -69,6 +86,11 @@ class SearchPage:
                 wanted[0],
                 max(1, number_of(request, "count", 60, MOST_ANSWERS)),
                 within=folder.path if folder else None,
+                since=only.since,
+                until=only.until,
+                camera=only.camera,
+                label=only.label,
+                order=answer_order_of(request),
                 combine=wanted[1:],
                 exclude=unlike,
             )

@@ -15,6 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ from imgsim_edge.infer.cleanup.plan import read_plan
 from imgsim_edge.infer.errors import PhotoError
 from imgsim_edge.infer.web.download_app import archive_of
 from imgsim_edge.infer.web.guard import WAIT_SECONDS, WRONG_TRIES
-from imgsim_edge.infer.web.listing import Collection
+from imgsim_edge.infer.web.listing import Collection, Filter
 from imgsim_edge.infer.web.thumbnails import TILE_SIDE, Thumbnails
 from PIL import Image
 
@@ -246,17 +247,24 @@ def test_photos_lie_under_the_months_that_they_were_taken_in(
             image.save(photos / f"{name}.jpg", exif=exif)
     with ImageIndex.create(tmp_path / "index") as index:
         index.add([photos])
-        listing = Collection(index).current()
-        ids = listing.ids(None, "taken").tolist()
+        collected = Collection(index)
+        listing = collected.current()
+        places = listing.places(None, "taken")
+        ids = listing.by_path[places].tolist()
         names = [photo.path.stem for photo in index.photos(ids)]
         assert names == ["china", "rocket", "retina", "coffee", "flower"]
-        assert [(s.heading, s.photos) for s in listing.sections(None, "taken")] == [
+        assert [(s.heading, s.photos) for s in listing.sections(places, "taken")] == [
             ("2024-06", 1),
             ("2024-05", 2),
             ("2019-01", 1),
             (None, 1),
         ]
-        assert [listing.place_of(n, None, "taken") for n in ids] == [0, 1, 2, 3, 4]
+        wanted = Filter(since=datetime(2024, 5, 2), until=datetime(2024, 6, 1))
+        for _ in range(2):  # the second time from memory
+            only = collected.chosen(listing, wanted)
+            assert listing.by_path[listing.places(None, "taken", only)].tolist() == [ids[1]]
+        (section,) = listing.sections(listing.places(None, "path", only), "path")
+        assert (section.heading, section.photos) == (listing.key_of(photos), 1)
 
 
 def test_the_page_is_told_that_the_index_has_changed(
@@ -479,7 +487,7 @@ def test_an_upload_that_is_no_photo_is_told_so(server: Server) -> None:
     answer = server.ask("api/uploads", method="POST", body=b"no photo at all")
     assert (answer.status, answer.json()) == (
         422,
-        {"error": "image: not an image of a known format"},
+        {"error": "this file: not an image of a known format"},
     )
     assert server.ask("api/uploads", method="POST", body=b"").status == 422
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ...index.results import IndexedPhoto, Match
 from ...search.bands import Band
-from ..messages import shown, wall_clock
+from ..messages import as_text, shown, wall_clock
 from .endpoint import Message
 
 Path = Annotated[
@@ -70,6 +70,9 @@ class Photo(Message):
 
     id: Id
     path: Path
+    name: Annotated[
+        str, Field(description="of the file, for people: marks that turn text around are spelt out")
+    ]
     width: Width
     height: Height
     bytes: Annotated[int, Field(description="of the file")]
@@ -155,6 +158,13 @@ class Labels(Message):
     labels: list[LabelOfPhotos]
 
 
+class LabelsOfPhoto(Message):
+    """What was said of a photo."""
+
+    yes: Annotated[list[str], Field(description="labels that it was said to show")]
+    no: Annotated[list[str], Field(description="labels that it was said not to show")]
+
+
 class Suggested(Message):
     """A photo that may show what a label says."""
 
@@ -220,7 +230,8 @@ def photo_answer(photo: IndexedPhoto) -> Photo:
     taken = photo.metadata.taken_ms if photo.metadata else None
     return Photo(
         id=photo.id,
-        path=shown(photo.path),
+        path=as_text(photo.path),
+        name=shown(photo.path.name),
         width=photo.width,
         height=photo.height,
         bytes=photo.size,
@@ -241,7 +252,7 @@ def found_answer(match: Match) -> Found:
         rarity=match.rarity,
         taken=wall_clock(match.metadata.taken_ms if match.metadata else None),
         id=match.id,
-        path=shown(match.path),
+        path=as_text(match.path),
         width=match.width,
         height=match.height,
         payload=match.payload,

@@ -14,7 +14,7 @@ from ..app import Page
 from ..messages import as_json
 from . import openapi, reference
 from .duplicates import DuplicateEndpoints
-from .endpoint import Desk, Endpoint
+from .endpoint import Endpoint
 from .items import ItemEndpoints
 from .labels import LabelEndpoints
 from .photos import PhotoEndpoints
@@ -33,7 +33,7 @@ class Service:
     """
 
     def __init__(self, index: ImageIndex, page: Page, *, read_only: bool = False) -> None:
-        self._desk = Desk(read_only=read_only)
+        self._desk = page.desk
         self._parts = (
             PhotoEndpoints(index, page.collection, page.thumbnails, read_only=read_only),
             SearchEndpoints(index),

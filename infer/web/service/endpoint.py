@@ -102,8 +102,8 @@ class Desk:
         self._decoded = asyncio.Semaphore(available_cores())
         self._changing = asyncio.Lock()  # an index has one writer, the others wait here
 
-    def route(self, endpoint: Endpoint) -> Route:
-        """Make the route of an endpoint."""
+    def route(self, endpoint: Endpoint, prefix: str = "") -> Route:
+        """Make the route of an endpoint, below ``prefix``."""
 
         async def serve(request: Request) -> Response:
             if endpoint.changes and self._read_only:
@@ -120,7 +120,7 @@ class Desk:
             async with self._turn(endpoint):
                 return await run_in_threadpool(_answer, endpoint, request, wishes, body)
 
-        return Route(endpoint.path, serve, methods=[endpoint.method])
+        return Route(prefix + endpoint.path, serve, methods=[endpoint.method])
 
     def _turn(self, endpoint: Endpoint) -> AbstractAsyncContextManager[None]:
         return self._changing if endpoint.changes else nullcontext()

@@ -12,6 +12,7 @@ from .answers import (
     Done,
     LabelOfPhotos,
     Labels,
+    LabelsOfPhoto,
     Suggested,
     SuggestedPhotos,
     photo_answer,
@@ -54,7 +55,7 @@ class LabelEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """List them."""
-        label = "/labels/{name}"
+        label = "/labels/{name:path}"  # a name may hold a slash
         return [
             Endpoint("GET", "/labels", self.labels, Labels),
             Endpoint(
@@ -70,6 +71,7 @@ class LabelEndpoints:
             ),
             Endpoint("POST", f"{label}/rename", self.rename, Labels, RenameWishes, changes=True),
             Endpoint("DELETE", label, self.forget, Done, changes=True),
+            Endpoint("GET", "/photos/{id:int}/labels", self.of_photo, LabelsOfPhoto),
         ]
 
     def labels(self, asked: Asked[Nothing, None]) -> Labels:
@@ -105,6 +107,15 @@ class LabelEndpoints:
     def forget(self, asked: Asked[Nothing, None]) -> Done:
         """Forget a label with all its examples; gives how many they were."""
         return Done(count=self._index.forget_label(asked.place["name"]))
+
+    def of_photo(self, asked: Asked[Nothing, None]) -> LabelsOfPhoto:
+        """Tell what a photo was said to show, and what not."""
+        digest = photo_numbered(self._index, asked.place["id"]).digest
+        said = self._index.labels_of(digest)
+        return LabelsOfPhoto(
+            yes=[name for name, shows in said.items() if shows],
+            no=[name for name, shows in said.items() if not shows],
+        )
 
     def _labels(self) -> Labels:
         return Labels(

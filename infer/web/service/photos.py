@@ -15,7 +15,7 @@ from ...errors import PhotoError
 from ...index.image_index import ImageIndex
 from ...index.results import IndexedPhoto
 from ..listing import Collection
-from ..messages import GREATEST_ID, UPLOAD_BYTES, shown
+from ..messages import GREATEST_ID, UPLOAD_BYTES, as_text
 from ..thumbnails import VIEW_SIDES, Thumbnails
 from ..uploads import UPLOAD_PIXELS
 from .answers import (
@@ -101,8 +101,8 @@ class PhotoEndpoints:
             generation=self._index.generation,
             photos=info.photos,
             unreadable=info.unreadable,
-            roots=[shown(root) for root in info.roots],
-            away=[shown(root) for root in info.away],
+            roots=[as_text(root) for root in info.roots],
+            away=[as_text(root) for root in info.away],
             model=info.model,
             encoder_digest=info.encoder_digest,
             dimension=info.dimension,
@@ -122,8 +122,8 @@ class PhotoEndpoints:
             within = Path(wishes.within)
             folder = next((f for f in listing.folders.values() if f.path == within), None)
             if folder is None:
-                raise HTTPException(404, f"no photo below {shown(within)} is in the index")
-        ids = listing.ids(folder, "path")
+                raise HTTPException(404, f"no photo below {as_text(within)} is in the index")
+        ids = listing.by_path[listing.places(folder, "path")]
         wanted = ids[wishes.first : wishes.first + wishes.count].tolist()
         photos = [photo_answer(photo) for photo in self._index.photos(wanted)]
         return Photos(total=len(ids), photos=photos)
@@ -136,7 +136,7 @@ class PhotoEndpoints:
         report = self._index.add([path])
         if report.problems:
             problem = report.problems[0]
-            raise PhotoError(shown(problem.path), problem.reason)
+            raise PhotoError(as_text(problem.path), problem.reason)
         photo = self._index.find(path)
         return Updated(
             added=report.added,
@@ -170,7 +170,7 @@ class PhotoEndpoints:
         """List files that could not be read as photos, and why."""
         return UnreadableFiles(
             files=[
-                Unreadable(path=shown(problem.path), reason=problem.reason)
+                Unreadable(path=as_text(problem.path), reason=problem.reason)
                 for problem in islice(self._index.unreadable(), MOST_LISTED)
             ]
         )

@@ -6,13 +6,14 @@ import { announce, complain, copy, count, download, element, make, tell } from "
 export class Actions {
   #selection;
 
-  /** `asked()` gives the search that is shown, or null. */
-  constructor(selection, asked) {
+  /** `asked()` gives the search that is shown, or null; `dialog` asks for a label. */
+  constructor(selection, asked, dialog) {
     this.#selection = selection;
     this.asked = asked;
     selection.addEventListener("change", () => this.draw());
     element("like-these").addEventListener("click", () => this.#search("like"));
     element("unlike-these").addEventListener("click", () => this.#search("unlike"));
+    element("label-these").addEventListener("click", () => dialog.open(selection.photos, () => selection.clear()));
     element("archive").addEventListener("click", () => this.#archive());
     element("copy-paths").addEventListener("click", () => this.#paths(true));
     element("list").addEventListener("click", () => this.#paths(false));

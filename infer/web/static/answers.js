@@ -1,6 +1,6 @@
 // Photos like one or several others, by how much they are alike.
 
-import { read, write } from "./address.js";
+import { FILTERS, read, write } from "./address.js";
 import { announce, ask, complain, count, element, icon, make, thumbnail, view } from "./page.js";
 import { onLongPress } from "./selection.js";
 import { fillTile, makeTile, markTile } from "./tile.js";
@@ -9,11 +9,12 @@ const FIRST = 60; // answers that are asked for at first, and how many more each
 const MOST = 500; // answers that the server gives
 const NARROWEST = 0.5; // proportions beyond these are cropped, so that rows stay even
 const WIDEST = 2.4;
-const BANDS = { same: "Same picture", close: "Close", related: "Related", weak: "Weak" };
+const BANDS = { same: "Same picture", close: "Close", related: "Related", weak: "Weak", newest: "Newest first" };
+const NEWEST = "newest"; // all that are not folded away, in the order of their dates
 const FOLDED = "weak"; // the band that is folded away
 
 export class Answers {
-  #asked = null; // {like, unlike, upload, folder}
+  #asked = null; // {like, unlike, upload, folder, since, until, camera, label, order}
   #answer = null; // {like, unlike, upload, matches}
   #shown = []; // answers in the order of the page, copies left out
   #wanted = FIRST;
@@ -53,7 +54,7 @@ export class Answers {
     this.#link(place)?.focus();
   }
 
-  /** Show the answers to {like, unlike, upload, folder}. */
+  /** Show the answers to what an address says. */
   async show(asked) {
     this.#asked = asked;
     this.#answer = null;
@@ -77,8 +78,9 @@ export class Answers {
     this.#asking = new AbortController();
     const { signal } = this.#asking;
     this.#wanted = Math.min(wanted, MOST);
-    const { like, unlike, upload, folder } = this.#asked;
-    const wishes = new URLSearchParams({ like: like.join(), unlike: unlike.join(), upload, folder, count: this.#wanted });
+    const { like, unlike, upload, folder, order } = this.#asked;
+    const wishes = new URLSearchParams({ like: like.join(), unlike: unlike.join(), upload, folder, order, count: this.#wanted });
+    for (const name of FILTERS) if (this.#asked[name]) wishes.set(name, this.#asked[name]);
     element("matches").setAttribute("aria-busy", "true");
     try {
       this.#answer = await ask(`api/similar?${wishes}`, { signal });
@@ -86,6 +88,8 @@ export class Answers {
       if (signal.aborted) return;
       element("none").hidden = false;
       element("none").textContent = error.status === 404 ? sentence(error.message) : "";
+      element("found-count").textContent = "0";
+      element("matches").replaceChildren();
       if (error.status !== 404) complain(error.message);
       return;
     } finally {
@@ -109,16 +113,19 @@ export class Answers {
     });
     const focused = placeOf(document.activeElement);
     const bands = new Map();
+    if (this.#asked.order === "date") this.#shown.sort((one, other) => (one.band === FOLDED) - (other.band === FOLDED));
     this.#shown.forEach((match, place) => {
-      if (!bands.has(match.band)) bands.set(match.band, []);
-      bands.get(match.band).push(this.#item(match, place, copies.get(match.version)));
+      const band = this.#asked.order === "date" && match.band !== FOLDED ? NEWEST : match.band;
+      if (!bands.has(band)) bands.set(band, []);
+      bands.get(band).push(this.#item(match, place, copies.get(match.version)));
     });
     element("matches").replaceChildren(...[...bands].map(([band, items]) => this.#band(band, items)));
     if (focused !== null) this.focus(focused);
     this.#mark();
     const alike = this.#shown.filter(({ band }) => band !== FOLDED).length;
     element("found-count").textContent = alike.toLocaleString();
-    const where = this.#asked.folder ? "in this folder" : "here";
+    const isNarrowed = FILTERS.some((name) => this.#asked[name]);
+    const where = isNarrowed ? "that is wanted" : this.#asked.folder ? "in this folder" : "here";
     element("none").hidden = alike > 0;
     element("none").textContent = this.#shown.length ? `No photo ${where} is much like it.` : `No other photo ${where}.`;
     this.#offerMore();
@@ -128,7 +135,8 @@ export class Answers {
   #offerMore() {
     const matches = this.#answer?.matches ?? [];
     const isAll = matches.length < this.#wanted || this.#wanted >= MOST;
-    element("more").hidden = isAll || (matches.at(-1).band === FOLDED && !this.#isUnfolded);
+    const endsWeak = matches.length > 0 && matches.reduce((least, one) => (one.score < least.score ? one : least)).band === FOLDED;
+    element("more").hidden = isAll || (endsWeak && !this.#isUnfolded);
   }
 
   #band(band, items) {

@@ -1,6 +1,7 @@
 // One photo, as large as the window, over the view that it belongs to.
 
-import { announce, ask, bytes, complain, copy, download, element, make, original, thumbnail, view } from "./page.js";
+import { showLabels } from "./labels.js";
+import { announce, ask, bytes, complain, copy, download, element, make, original, tell, thumbnail, view } from "./page.js";
 import { Zoom } from "./zoom.js";
 
 const SIDES = [1280, 2048, 4096]; // CSS pixels of the pictures that the server makes
@@ -11,6 +12,8 @@ export class Lightbox {
   #picture = element("large");
   #zoom;
   #selection;
+  #labels;
+  #labelDialog;
   #source = null; // {total, at(place)}: what the photo is one of
   #place = 0;
   #photo = null;
@@ -18,8 +21,10 @@ export class Lightbox {
   #side = 0; // of the picture that is shown; 0 for the thumbnail
 
   /** `moved(photo)` is called when another one is shown, `closed(place)` at the end. */
-  constructor(selection, moved, closed) {
+  constructor(selection, labels, labelDialog, moved, closed) {
     this.#selection = selection;
+    this.#labels = labels;
+    this.#labelDialog = labelDialog;
     this.moved = moved;
     this.#zoom = new Zoom(element("stage"), this.#picture, (x, y) => (x ? this.step(-x) : y > 0 && this.close()), (scale) => {
       if (scale > 1.2) this.#sharpen(SIDES.at(-1));
@@ -33,7 +38,8 @@ export class Lightbox {
     element("choose").addEventListener("click", () => this.#photo && selection.toggle(this.#photo));
     element("keep").addEventListener("click", () => this.#photo && download(original(this.#photo)));
     element("copy").addEventListener("click", async () => {
-      announce((await copy(element("path").textContent)) ? "Path copied" : "The browser does not allow copying");
+      const isCopied = this.#photo && (await copy(await pathOf(this.#photo)));
+      announce(isCopied ? "Path copied" : "The browser does not allow copying");
       element("copy").textContent = "Copied";
       setTimeout(() => {
         element("copy").textContent = "Copy path";
@@ -150,6 +156,7 @@ export class Lightbox {
 
   async #tellFacts(photo, number) {
     element("facts").replaceChildren();
+    element("photo-labels").replaceChildren();
     let known;
     try {
       known = await ask(`api/photos/${photo.id}`);
@@ -161,6 +168,14 @@ export class Lightbox {
       ...factsOf(known).flatMap(([term, value]) => [make("dt", { textContent: term }), make("dd", {}, value)]),
     );
     element("path").textContent = known.path;
+    await showLabels(element("photo-labels"), photo, this.#labels, this.#labelDialog).catch(() => {});
+  }
+
+  /** Ask what the photo shows. */
+  #label() {
+    if (!this.#photo || document.body.classList.contains("read-only")) return;
+    this.#showFacts(true);
+    this.#labelDialog.open([this.#photo], () => this.#tellFacts(this.#photo, this.#shown));
   }
 
   #key(event) {
@@ -176,10 +191,20 @@ export class Lightbox {
       i: () => element("about").click(),
       s: () => element("like-this").click(),
       x: () => element("choose").click(),
+      l: () => this.#label(),
     }[event.key];
     if (!does) return;
     event.preventDefault();
     does();
+  }
+}
+
+/** A path as it is, where what is shown of it spells out marks that turn text around. */
+async function pathOf(photo) {
+  try {
+    return (await tell("api/paths", [photo.id])).join();
+  } catch {
+    return element("path").textContent;
   }
 }
 

@@ -1,15 +1,18 @@
 // The page: which view is shown, what the collection is, photos that are dropped on it.
 
 import { Actions } from "./actions.js";
-import { read, write } from "./address.js";
+import { FILTERS, read, write } from "./address.js";
 import { Answers } from "./answers.js";
 import { Duplicates } from "./duplicates.js";
+import { Filter } from "./filter.js";
 import { Grid } from "./grid.js";
+import { LabelDialog, LabelList, Labels } from "./labels.js";
 import { Lightbox } from "./lightbox.js";
 import { announce, ask, bytes, complain, count, element, make, offerFolders } from "./page.js";
 import { Overview } from "./overview.js";
 import { Scrubber } from "./scrubber.js";
 import { Selection } from "./selection.js";
+import { Suggestions } from "./suggestions.js";
 import { Tree } from "./tree.js";
 
 const POLL = 2000; // milliseconds between two looks at whether the index has changed
@@ -18,7 +21,11 @@ const MONTH = new Intl.DateTimeFormat("en", { month: "long", year: "numeric", ti
 const UNDATED = "No date";
 const FEW = 8; // photos of a month, on average, below which the headings are years
 
+const LABELS = 5; // polls, after which the labels are asked for: they change while the index does not
+
 const selection = new Selection();
+const labels = new Labels();
+const labelDialog = new LabelDialog(labels);
 const duplicates = new Duplicates();
 const overview = new Overview(({ id }) => {
   location.hash = `#/photo/${id}`;
@@ -31,17 +38,23 @@ const grid = new Grid(
   selection,
 );
 const scrubber = new Scrubber(element("scrubber"), grid);
-const lightbox = new Lightbox(selection, moved, closed);
-new Actions(selection, () => (shown === "answers" ? address : null));
+const lightbox = new Lightbox(selection, labels, labelDialog, moved, closed);
+const suggestions = new Suggestions(labels, selection, openPhoto);
+const filter = new Filter(labels, (chosen) => {
+  location.hash = write({ ...address, ...chosen, photo: NaN });
+});
+new Actions(selection, () => (shown === "answers" ? address : null), labelDialog);
+const labelLists = ["labels", "label-choice"].map((id) => new LabelList(element(id), labels));
 const beside = new Tree(element("folders"), "Folders", chooseFolder);
 const above = new Tree(element("folder-choice"), "Choose a folder", (key) => {
   element("folder-dialog").close();
   chooseFolder(key);
 });
 
-let state = { generation: -1, photos: 0, upload_bytes: 0, away: [], unreadable: 0 };
+let state = { generation: -1, photos: 0, upload_bytes: 0, away: [], unreadable: 0, can_embed: true };
+let polls = 0;
 let folders = [];
-let wishes = { folder: "", order: "" }; // what of the collection is shown
+let wishes = wanted({}); // what of the collection is shown
 let address = { view: "" }; // what is shown
 let shown = ""; // the view
 const left = {}; // where views were scrolled to when they were left
@@ -77,10 +90,13 @@ async function show() {
     if (link.id === `to-${shown}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const name = { duplicates: "Duplicates – ", overview: "Overview – " }[shown] ?? "";
+  const name = { duplicates: "Duplicates – ", overview: "Overview – ", suggestions: `${address.label} – ` }[shown] ?? (address.label ? `${address.label} – ` : "");
   document.title = `${name}imgsim-edge`;
   beside.mark(address.folder);
   above.mark(address.folder);
+  labelLists.forEach((list) => list.mark(shown === "answers" ? "" : address.label));
+  filter.tell(address);
+  element("found-order").value = address.order === "date" ? "date" : "";
   for (const name of ["folder-button", "found-folder"]) {
     element(name).lastElementChild.textContent = address.folder ? above.label(address.folder) : "All photos";
   }
@@ -90,6 +106,7 @@ async function show() {
     element(`${shown}-title`).focus({ preventScroll: true });
     if (shown === "answers") await answers.show(address);
     else if (shown === "overview") await overview.show();
+    else if (shown === "suggestions") await showSuggestions();
     else await duplicates.show();
   }
 }
@@ -108,42 +125,46 @@ for (const id of ["folder-button", "found-folder"]) {
     above.focus();
   });
 }
-element("order").addEventListener("change", ({ target }) => {
-  location.hash = write({ ...address, order: target.value, photo: NaN });
-});
+for (const id of ["order", "found-order"]) {
+  element(id).addEventListener("change", ({ target }) => {
+    location.hash = write({ ...address, order: target.value, photo: NaN });
+  });
+}
 
 // --- the collection ------------------------------------------------------------------------------
 
 /** Show the collection of the address; `isBack`: where it was left, if it is the same one. */
 async function showCollection(isBack) {
-  const asked = { folder: address.folder, order: address.order };
-  const isSame = isBack && grid.total && asked.folder === wishes.folder && (!asked.order || asked.order === wishes.order);
+  const asked = wanted(address);
+  const isSame = isBack && grid.total && Object.keys(asked).every((name) => asked[name] === wishes[name] || (name === "order" && !asked.order));
   if (isSame) {
     grid.draw();
     scrollTo(0, left.collection ?? 0);
     grid.focus();
+    await followLabel();
   } else {
     scrollTo(0, 0);
     await fillCollection(asked, (sections) => grid.show(sections));
   }
 }
 
-async function fillCollection({ folder, order }, fill) {
+async function fillCollection(asked, fill) {
+  const { order } = asked;
   let sections = [];
   let chosen = order || "taken";
   try {
-    ({ sections } = await ask(`api/sections?${new URLSearchParams({ folder, order: chosen })}`));
+    ({ sections } = await ask(`api/sections?${new URLSearchParams({ ...asked, order: chosen })}`));
     // Where no photo has a date, the folders tell more.
     if (!order && sections.every(({ heading }) => heading === null)) {
       chosen = "path";
-      ({ sections } = await ask(`api/sections?${new URLSearchParams({ folder, order: chosen })}`));
+      ({ sections } = await ask(`api/sections?${new URLSearchParams({ ...asked, order: chosen })}`));
     }
   } catch (error) {
-    if (error.status === 404) location.hash = "#/"; // the folder has gone
+    if (error.status === 404) location.hash = write({ ...asked, view: "collection", folder: "" }); // it has gone
     else complain(error.message);
     return;
   }
-  wishes = { folder, order: chosen };
+  wishes = { ...asked, order: chosen };
   element("order").value = chosen;
   const isByMonth = chosen === "taken";
   const name = isByMonth ? month : sections.length > 1 ? above.label.bind(above) : () => undefined;
@@ -151,7 +172,17 @@ async function fillCollection({ folder, order }, fill) {
   fill(parts.map(({ heading, photos }) => ({ heading: name(heading), photos })));
   scrubber.show(isByMonth ? (heading) => heading.split(" ").at(-1).replace("date", UNDATED) : null);
   element("count").textContent = grid.total.toLocaleString();
-  element("empty").hidden = sections.length > 0;
+  const isNarrowed = FILTERS.some((name) => asked[name]);
+  element("empty").hidden = sections.length > 0 || isNarrowed;
+  element("none-wanted").hidden = sections.length > 0 || !isNarrowed;
+  element("collection-name").textContent = asked.label || "Photos";
+  element("label-tools").hidden = !asked.label;
+  element("to-suggestions").href = write({ view: "suggestions", label: asked.label });
+}
+
+/** What an address says of which photos are shown, and in which order. */
+function wanted({ folder = "", order = "", since = "", until = "", camera = "", label = "" }) {
+  return { folder, order, since, until, camera, label };
 }
 
 /** Name a month, or a year. */
@@ -176,6 +207,50 @@ function years(sections) {
   return [...together].map(([heading, photos]) => ({ heading, photos }));
 }
 
+// --- labels --------------------------------------------------------------------------------------
+
+async function showSuggestions() {
+  element("to-labelled").href = write({ view: "collection", label: address.label });
+  await suggestions.show(address.label);
+}
+
+let labelled = ""; // the label whose photos are in the grid, and how many contents were said to show it
+
+labels.addEventListener("change", async () => {
+  if (shown !== "collection" || document.hidden) return;
+  setTimeout(() => labels.countExpected()); // once nothing else is to be done
+  await followLabel();
+});
+
+/** Show what has become of the photos of a label. */
+async function followLabel() {
+  const label = labels.known.find((one) => one.name === wishes.label);
+  const now = JSON.stringify(label);
+  if (!label || now === labelled) return;
+  labelled = now;
+  await fillCollection(wishes, (sections) => grid.refresh(sections));
+}
+
+element("rename-label").addEventListener("click", async () => {
+  const to = prompt(`Another name for ${address.label}`, address.label)?.trim();
+  if (!to || to === address.label) return;
+  try {
+    await labels.rename(address.label, to);
+    location.hash = write({ ...address, label: to });
+  } catch (error) {
+    complain(error.message);
+  }
+});
+element("forget-label").addEventListener("click", async () => {
+  if (!confirm(`Forget the label ${address.label}, and of which photos it was said? No photo is touched.`)) return;
+  try {
+    await labels.forget(address.label);
+    location.hash = "#/";
+  } catch (error) {
+    complain(error.message);
+  }
+});
+
 grid.onscroll = () => scrubber.follow();
 
 // --- one photo -----------------------------------------------------------------------------------
@@ -183,15 +258,16 @@ grid.onscroll = () => scrubber.follow();
 function openPhoto(place, photo) {
   hasOpened = true;
   history.pushState(null, "", write({ ...address, photo: photo.id }));
-  lightbox.open(shown === "answers" ? answers : grid, place);
+  lightbox.open({ answers, suggestions }[shown] ?? grid, place);
 }
 
 /** Open a photo by its id: in its place among those that are shown, or alone. */
 async function openById(id, isOver, isFirst) {
   hasOpened = false;
-  const place = shown === "answers" ? answers.placeOf(id) : -1;
+  const source = { answers, suggestions }[shown];
+  const place = source?.placeOf(id) ?? -1;
   if (place >= 0) {
-    await lightbox.open(answers, place);
+    await lightbox.open(source, place);
     return;
   }
   let photo;
@@ -219,6 +295,7 @@ function closed(place) {
   }
   if (shown === "collection" && lightbox.source === grid) grid.focus(place);
   else if (shown === "answers" && lightbox.source === answers) answers.focus(place);
+  else if (shown === "suggestions") suggestions.focus();
   else if (shown === "overview") element("map").focus();
 }
 
@@ -231,6 +308,7 @@ async function poll() {
     element("lost").hidden = true;
     if (now.generation !== state.generation) await follow(now);
     else if (wasLost && shown === "answers") answers.refresh();
+    if (polls++ % LABELS === 0 || now.generation !== state.generation) await labels.refresh(now.generation);
     state = now;
     tellState();
     if (wasLost) {
@@ -263,6 +341,7 @@ function tellState() {
   const { photos, away, unreadable, read_only: isReadOnly } = state;
   document.body.classList.toggle("read-only", isReadOnly);
   document.body.classList.toggle("without-photos", photos === 0);
+  element("model").hidden = state.can_embed;
   element("away").hidden = away.length === 0;
   element("away").textContent = `Not there now: ${away.join(", ")}. Its photos show small until the drive is back.`;
   element("unreadable").hidden = unreadable === 0;
@@ -287,18 +366,22 @@ element("close-problems").addEventListener("click", () => element("problem-dialo
 async function search(file) {
   if (!file) return;
   complain(null);
-  const name = file.name || "the pasted photo";
-  if (file.size > state.upload_bytes) {
-    complain(`${name} has ${bytes(file.size)}; the page takes up to ${bytes(state.upload_bytes)}.`);
+  if (!state.can_embed) {
+    complain(element("model").textContent);
     return;
   }
-  announce(`Looking for photos like ${name}`);
+  const name = file.name || "the pasted photo";
+  if (file.size > state.upload_bytes) {
+    complain(`That file has ${bytes(file.size)}; the page takes up to ${bytes(state.upload_bytes)}.`);
+    return;
+  }
+  announce("Looking for photos like it");
   document.body.classList.add("busy");
   try {
     const { key } = await ask(`api/uploads?${new URLSearchParams({ name })}`, { method: "POST", body: file });
     location.hash = write({ view: "answers", upload: key });
   } catch (error) {
-    complain(error.status === 422 ? `${name}: ${error.message.replace(/^image: /, "")}` : error.message);
+    complain(error.message);
   } finally {
     document.body.classList.remove("busy");
   }
