@@ -51,10 +51,10 @@ class Forms:
 
 def with_forms(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that takes ``forms`` the options of :class:`Forms` in their place."""
-    hints = get_type_hints(command, include_extras=True)
     own = [
-        parameter.replace(annotation=hints[parameter.name])
-        for parameter in inspect.signature(command).parameters.values()
+        parameter
+        # Not get_type_hints, which on Python 3.10 makes Annotated options of None Optional ones.
+        for parameter in inspect.signature(command, eval_str=True).parameters.values()
         if parameter.name != "forms"
     ]
     of_forms = get_type_hints(Forms, include_extras=True)
