@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import Ids, Vectors
 from ..errors import ImgsimError
 from ..index.image_index import ImageIndex
 from .listing import Collection
-from .sorted_grid import NOBODY, Grid, arrange
+from .sorted_grid import NOBODY, Grid, arrange, principal
 
 MOST_PLACED = 200_000  # photos; of a larger collection that many are drawn at random
 REST = 20  # times as long as an arrangement took, before an index that changes is arranged again
@@ -82,11 +84,11 @@ class Overview:
             wanted = listing.by_path
             if len(wanted) > MOST_PLACED:
                 wanted = np.random.default_rng(0).choice(wanted, MOST_PLACED, replace=False)
-            ids, vectors = self._index.vectors(wanted.tolist())
+            ids, features = self._features(np.sort(wanted))
             levels: tuple[Grid, ...] = ()
             if len(ids):
                 named = np.append(ids, NOBODY)  # the last one is nobody
-                levels = tuple(named[level] for level in arrange(vectors, self._report).levels)
+                levels = tuple(named[level] for level in arrange(features, self._report).levels)
             with self._lock:
                 number = self._arrangement.number + 1 if self._arrangement else 1
                 self._arrangement = Arrangement(number, listing.generation, len(ids), levels)
@@ -97,6 +99,19 @@ class Overview:
                 self._progress = Progress(error=error)
                 end = time.monotonic()
                 self._rests_until = end + REST * (end - start)
+
+    def _features(self, wanted: Ids) -> tuple[Ids, Vectors]:
+        """Read what photos look like: ids in rising order, and principal directions."""
+        with self._index.frozen() as frozen:
+
+            def parts() -> Iterator[tuple[Ids, Vectors]]:
+                for part in frozen.vector_parts():
+                    held = np.isin(part.ids, wanted)
+                    yield part.ids[held], part.vectors[held]
+
+            features = principal(lambda: (vectors for _, vectors in parts()))
+            ids = [part for part, _ in parts()]
+        return np.concatenate([np.empty(0, np.int64), *ids]), features
 
     def _report(self, done: int, total: int) -> None:
         with self._lock:

@@ -12,6 +12,7 @@ smoothing by a box of shrinking radius is used here.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import permutations
 from math import ceil, log, sqrt
@@ -41,22 +42,45 @@ class Pyramid:
 
     Attributes:
         levels: int64, shape = (rows, columns): the first is the grid itself; in each of the others
-            a cell stands for four of the one before. What is in a cell is a photo's number in the
-            vectors, or ``NOBODY``.
+            a cell stands for four of the one before. What is in a cell is a photo's number among
+            the features, or ``NOBODY``.
     """
 
     levels: tuple[Grid, ...]
 
 
-def arrange(vectors: Vectors, on_progress: Progress | None = None, *, seed: int = 0) -> Pyramid:
+def principal(parts: Callable[[], Iterable[Vectors]]) -> Vectors:
+    """Project vectors to their principal directions, without holding more than a part of them.
+
+    Args:
+        parts: gives the vectors, float32, shape = (some, dimension), a part at a time; the same
+            ones each time that it is called.
+
+    Returns:
+        float32, shape = (n, at most ``DIRECTIONS``).
+    """
+    count, total, squares = 0, np.zeros(()), np.zeros(())
+    for part in parts():
+        wide = part.astype(np.float64)
+        count += len(wide)
+        total = total + wide.sum(axis=0)
+        squares = squares + wide.T @ wide
+    if not count:
+        return np.empty((0, DIRECTIONS), np.float32)
+    mean = total / count
+    directions = np.linalg.svd(squares / count - np.outer(mean, mean))[0][:, :DIRECTIONS]
+    return np.concatenate([((part - mean) @ directions).astype(np.float32) for part in parts()])
+
+
+def arrange(features: Vectors, on_progress: Progress | None = None, *, seed: int = 0) -> Pyramid:
     """Place photos on a grid.
 
     Args:
-        vectors: of the photos, float32, shape = (n, dimension), n > 0.
+        features: of the photos, float32, shape = (n, directions), n > 0; the directions in the
+            order of their weight, as :func:`principal` gives them.
         on_progress: called with the rounds that are done and all there are.
         seed: the same one gives the same grid.
     """
-    features = _principal(vectors)
     columns = max(1, ceil(sqrt(len(features) * PROPORTION)))
     rows = ceil(len(features) / columns)
     grid = _begin(features, rows, columns)
@@ -73,13 +97,6 @@ def arrange(vectors: Vectors, on_progress: Progress | None = None, *, seed: int 
         if on_progress:
             on_progress(number + 1, rounds)
     return Pyramid(tuple(_levels(grid, features)))
-
-
-def _principal(vectors: Vectors) -> Vectors:
-    centred = vectors - vectors.mean(axis=0)
-    directions = np.linalg.svd(centred.T @ centred)[0][:, :DIRECTIONS]
-    principal: Vectors = (centred @ directions).astype(np.float32)
-    return principal
 
 
 def _begin(features: Vectors, rows: int, columns: int) -> Grid:

@@ -6,13 +6,13 @@ import itertools
 
 import numpy as np
 import pytest
-from imgsim_edge.infer.web.sorted_grid import FEW, NOBODY, Grid, arrange
+from imgsim_edge.infer.web.sorted_grid import FEW, NOBODY, Grid, arrange, principal
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 50, 1000])
 def test_every_photo_has_one_place(count: int) -> None:
     vectors = np.random.default_rng(0).standard_normal((count, 8)).astype(np.float32)
-    grid = arrange(vectors).levels[0]
+    grid = arrange(principal(lambda: [vectors])).levels[0]
     assert sorted(grid[grid != NOBODY]) == list(range(count))
 
 
@@ -28,14 +28,14 @@ def test_photos_of_a_kind_lie_together() -> None:
     kinds = random.integers(0, 20, 2000)
     centres = random.standard_normal((20, 64))
     vectors = (centres[kinds] + 0.3 * random.standard_normal((2000, 64))).astype(np.float32)
-    grid = arrange(vectors).levels[0]
+    grid = arrange(principal(lambda: [vectors])).levels[0]
     assert beside(grid, kinds) > 0.7
     assert beside(grid, random.permutation(kinds)) < 0.1
 
 
 def test_a_coarser_cell_shows_one_of_the_four_that_it_stands_for() -> None:
     vectors = np.random.default_rng(0).standard_normal((500, 8)).astype(np.float32)
-    levels = arrange(vectors).levels
+    levels = arrange(principal(lambda: [vectors])).levels
     assert max(levels[-1].shape) <= FEW
     for fine, coarse in itertools.pairwise(levels):
         for row, column in np.ndindex(*coarse.shape):
@@ -47,5 +47,15 @@ def test_a_coarser_cell_shows_one_of_the_four_that_it_stands_for() -> None:
 def test_the_progress_ends_at_its_total() -> None:
     told: list[tuple[int, int]] = []
     vectors = np.random.default_rng(0).standard_normal((300, 8)).astype(np.float32)
-    arrange(vectors, lambda done, total: told.append((done, total)))
+    arrange(principal(lambda: [vectors]), lambda done, total: told.append((done, total)))
     assert [done for done, _ in told] == list(range(1, told[-1][1] + 1))
+
+
+def test_vectors_may_come_in_parts() -> None:
+    vectors = np.random.default_rng(0).standard_normal((500, 64)).astype(np.float32) + 3
+    vectors[:, 0] *= 9
+    whole = principal(lambda: [vectors])
+    parts = principal(lambda: np.array_split(vectors, 7))
+    assert whole.shape == (500, 16)
+    assert np.allclose(np.abs(whole), np.abs(parts), atol=1e-4)
+    assert abs(np.corrcoef(whole[:, 0], vectors[:, 0])[0, 1]) > 0.99

@@ -117,6 +117,7 @@ function chooseFolder(folder) {
 
 element("folder-dialog").addEventListener("click", ({ target }) => {
   if (target === element("folder-dialog")) target.close(); // beside it
+  if (target.closest("#label-choice a")) element("folder-dialog").close();
 });
 element("close-folders").addEventListener("click", () => element("folder-dialog").close());
 for (const id of ["folder-button", "found-folder"]) {
