@@ -4,8 +4,9 @@ Logistic regression on a photo's embedding and details, both seen from the colle
 is no example counts, in a sample, as "not": photos of the sample that look as if they showed the
 thing all the same are left out and the rest is learnt again. With a strong ridge the weights point
 from the mean of the collection to the mean of the examples, so that a single example is a search
-by likeness; with a weak one, what the collection has in common is discounted. Between the two,
-leaving one photo out at a time decides.
+by likeness; with a weak one, what the collection has in common is discounted. With few examples it
+is the strong one, which finds the last photos of a kind sooner; with more, leaving one photo out at
+a time decides.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 from ..arrays import Vectors
 
 BANDS = ((0.9, "sure"), (0.5, "likely"), (0.1, "perhaps"), (0.0, "unlikely"))
-RIDGES = (0.1, 0.01)  # of the weights' square, where an example weighs one; the first with few
+# The fewest examples, and the ridges that are tried then: of the weights' square, where an example
+# weighs one. Of several, cross-validation takes one; with very many there is nothing to choose.
+RIDGES = ((100, (0.03,)), (10, (0.3, 0.1, 0.03)), (1, (1.0,)))
 FEW = 3  # fewer examples than this cannot be cross-validated
 _STEPS = 12  # Newton's, at most
 _SETTLED = 1e-3  # largest change of a weight that is none
@@ -26,8 +29,8 @@ _EM_ROUNDS = 60
 _LEAST_SHOWN = 0.5  # photos of the sample that are taken to show the thing, at least
 # What turns a standardised score into a logit: its offset, and the logarithm of its slope, are
 # linear in what `_circumstances` tells. Fitted to labels drawn from photos like those of `train`.
-_OFFSET = (-4.913, 0.383, 3.493, -1.926, 4.504, -2.635, -1.328)
-_LOG_SLOPE = (0.886, 0.042, -0.042, -0.182, -0.197, -0.167, -0.075)
+_OFFSET = (-0.338, 0.570, 1.847, -1.457, 1.413, 0.114, -0.051, -1.109, -0.424, -0.259)
+_LOG_SLOPE = (1.353, 0.141, 0.598, 0.188, 0.110, -0.720, -0.491, -0.047, -0.356, 0.133)
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -117,7 +120,7 @@ def learn(shown: Vectors, not_shown: Vectors, sample: Vectors) -> Classifier:
     weight[len(shown) : told] = min(1.0, len(shown) / max(len(not_shown), 1))
     weight[told:] = len(shown) / len(sample)
     ways = []
-    for ridge in RIDGES if len(shown) >= FEW else RIDGES[:1]:
+    for ridge in next(ridges for fewest, ridges in RIDGES if len(shown) >= fewest):
         best = _fit(x, y, weight, ridge)
         kept = ~_shows_it(best.left_out[: len(shown)], best.left_out[told:])
         if not kept.all():
@@ -206,13 +209,17 @@ def _circumstances(shown: Floats, sample: Floats) -> Floats:
     """Tell what a score's meaning depends on, from standardised scores, the sample's sorted.
 
     How many examples there are; how high they, each left out, or else the best of the sample score;
-    and how far the sample reaches up, which tells how much of it shows the thing.
+    how far the sample reaches up, and how much of it nearly as high as the examples, which tells
+    how much of it shows the thing; and how large it is: in a small collection a thing that somebody
+    names is a larger part than in a large one.
     """
     few = len(shown) < FEW
     reach = max(float(sample[-1] if few else shown.mean()), 1.0)
     upper, top = np.maximum(np.quantile(sample, (0.9, 0.98)), 1e-3)
-    known = [1.0, np.log(len(shown)), few, np.log(reach), np.log(upper), np.log(top)]
-    return np.array([*known, np.log(len(shown) + 1) * few])
+    fifth = max(float(np.quantile(sample, 0.8)), 0.05)
+    alike = (float((sample > 0.7 * reach).sum()) + 0.5) / len(sample)
+    count = np.log([len(shown), reach, upper, top, len(shown) + 1, len(sample), fifth, alike])
+    return np.array([1.0, count[0], few, *count[1:4], count[4] * few, *count[5:]])
 
 
 def _mixture(shown: Floats, sample: Floats) -> tuple[float, float]:

@@ -28,7 +28,7 @@ from index_scale import made_vectors
 
 DETAILS = 256
 PART = 5000
-EXAMPLES = (1, 10, 1000)
+EXAMPLES = (1, 10, 1000, 5000)
 ROUNDS = 3
 
 

@@ -56,7 +56,7 @@ def test_examples_and_what_is_said_not_to_show_it_are_no_answers(
     found = suggest(index, "coffee", 1000)
     assert len(found.answers) == 75
     assert not {answer.photo.digest for answer in found.answers} & {*yes, *no}
-    assert found.quality is not None and found.quality > 0.7  # the sample holds unnamed coffee
+    assert found.quality is not None and found.quality > 0.5  # the sample holds unnamed coffee
 
 
 def test_a_no_pushes_its_like_down(index: ImageIndex, labelled: Path) -> None:
