@@ -182,5 +182,5 @@ def _changes(
         elif ratio > 1.05:
             words.append("enlarged without more detail")
         else:
-            words.append("saved again" if found.left_over > 0.0005 else "the same pixels")
+            words.append("saved again")
     return ", " + ", ".join(words)
