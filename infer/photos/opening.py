@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -23,6 +24,9 @@ from .metadata import PhotoMetadata, Tags, metadata_of, tags_of
 from .raw import DEVELOPING_BYTES, boxes, develop, open_raw
 
 Source = Path | str | bytes | BinaryIO
+
+# What Pillow logs of damaged files would go to stderr where the program sets up no logging.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Memory for each pixel while a photo is decoded and resized, as measured with Pillow 13.
 _PLAIN_BYTES = 5  # of 8-bit grey, colour and palettes; draft() leaves a JPEG few pixels
