@@ -19,16 +19,16 @@ def main() -> None:
     option = parser.add_argument
     option("--photos", type=float, nargs="+", default=[1e7, 1e8])
     option("--cores", type=int, default=64, help="of the Ray cluster")
-    option("--small-ms", type=float, default=9.7, help="CPU of a photo of 192 px (ray_scaling.py)")
+    option("--small-ms", type=float, default=7.6, help="CPU of a photo of 192 px (ray_scaling.py)")
     option("--large-ms", type=float, default=54.0, help="CPU of a JPEG of 12 MP (indexing.py)")
     option("--large-mb", type=float, default=3.0, help="size of such a file")
     option("--take-in-us", type=float, default=170.0, help="CPU of taking in (from_vectors.py)")
     option("--shard-bytes", type=float, default=639.0, help="of a photo (from_vectors.py)")
     option("--catalogue-bytes", type=float, default=710.0, help="of a photo (from_vectors.py)")
-    option("--build-us", type=float, default=630.0, help="CPU of pgvector's graph (postgresql.py)")
+    option("--build-us", type=float, default=980.0, help="CPU of the database (postgresql.py)")
     option("--send-us", type=float, default=40.0, help="CPU of sending a photo (postgresql.py)")
-    option("--graph-bytes", type=float, default=435.0, help="of pgvector's graph (postgresql.py)")
-    option("--table-bytes", type=float, default=1140.0, help="of the rest there (postgresql.py)")
+    option("--graph-bytes", type=float, default=434.0, help="of pgvector's graph (postgresql.py)")
+    option("--table-bytes", type=float, default=1087.0, help="of the rest there (postgresql.py)")
     g = parser.parse_args()
     rows: list[tuple[str, list[str]]] = []
 
