@@ -31,7 +31,7 @@ from ..errors import (
 from ..files import make_folder, publish
 from . import rows
 from .migrate import migrate
-from .reader import Snapshot
+from .reader import Remembered, Snapshot
 from .rows import COLUMNS, DamagedRowError
 from .schema import APPLICATION_ID, FORMAT, PAGE_SIZE, SCHEMA
 from .writer import Writer
@@ -56,7 +56,7 @@ class Catalogue:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.place = str(folder)
-        self._idle: deque[sqlite3.Connection] = deque()  # its pop and append are atomic
+        self._idle: deque[_Connection] = deque()  # its pop and append are atomic
         if not (folder / CATALOGUE_FILE).exists():
             raise IndexMissingError(
                 f"no index in {folder}: make one with `imgsim-edge index FOLDER`"
@@ -124,7 +124,7 @@ class Catalogue:
         """
         with self._reading() as connection:
             connection.execute("BEGIN")
-            yield Snapshot(connection)
+            yield Snapshot(connection, connection.remember())
 
     @contextmanager
     def frozen(self) -> Iterator[Catalogue]:
@@ -149,6 +149,7 @@ class Catalogue:
             connection.execute("PRAGMA synchronous = FULL")
             # What was deleted leaves no trace that a salvage could take for a photo.
             connection.execute("PRAGMA secure_delete = ON")
+            connection.version = None  # which does not change by its own commits
             yield Writer(connection)
 
     def bytes(self) -> int:
@@ -178,7 +179,7 @@ class Catalogue:
             ) from error
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Iterator[_Connection]:
         """Lend a connection that nobody else has, and give errors their meaning."""
         connection = None
         try:
@@ -234,7 +235,21 @@ class _Frozen(Catalogue):
         yield
 
 
-def connect(path: Path) -> sqlite3.Connection:
+class _Connection(sqlite3.Connection):
+    """A connection that remembers what its last snapshot asked for."""
+
+    version: int | None = None  # of the state that ``remembered`` is of
+    remembered: Remembered
+
+    def remember(self) -> Remembered:
+        """Give what is known of the state that the transaction sees, which begins with this."""
+        version = self.execute("PRAGMA data_version").fetchone()[0]
+        if version != self.version:
+            self.version, self.remembered = version, Remembered()
+        return self.remembered
+
+
+def connect(path: Path) -> _Connection:
     """Open an existing SQLite file for reading and writing."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
@@ -242,6 +257,7 @@ def connect(path: Path) -> sqlite3.Connection:
         timeout=READ_PATIENCE,
         isolation_level=None,
         check_same_thread=False,  # it is lent to one thread at a time
+        factory=_Connection,
     )
     connection.text_factory = _text
     return connection

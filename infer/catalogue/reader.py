@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,6 +30,17 @@ from .rows import (
 )
 
 _ASKED_AT_ONCE = 30_000  # values of one statement; SQLite takes 32,766
+_ROWS_AT_ONCE = 256  # photos that are read by one statement
+
+
+@dataclass
+class Remembered:
+    """What nearly every question asks of a committed state; it is read and checked once."""
+
+    header: Header | None = None
+    notes: dict[str, bytes] | None = None
+    roots: dict[int, RootRow] | None = None
+    paths: dict[int, Path] = field(default_factory=dict)  # of folders
 
 
 class Snapshot:
@@ -35,30 +48,35 @@ class Snapshot:
 
     For one thread. Every method raises IndexDamagedError where a row is not what was written (the
     catalogue translates :class:`DamagedRowError`).
+
+    Args:
+        connection: in a transaction.
+        remembered: what is known of this very state already.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, remembered: Remembered | None = None
+    ) -> None:
         self.connection = connection
-        self._header: Header | None = None
-        self._paths: dict[int, Path] = {}
+        self._remembered = remembered or Remembered()
 
     # --- the index -------------------------------------------------------------------------------
 
     def header(self) -> Header:
         """Read what the index says about itself."""
-        if self._header is None:
-            self._header = rows.header(list(self.select("header")))
-        return self._header
+        if self._remembered.header is None:
+            self._remembered.header = rows.header(list(self.select("header")))
+        return self._remembered.header
 
     def note(self, key: str) -> bytes | None:
         """Read a note; None where there is none of that key."""
-        for row in self.select("note", "WHERE key = ?", (key,)):
-            return bytes(rows.checked("note", row)[1])
-        return None
+        return self.notes().get(key)
 
     def notes(self) -> dict[str, bytes]:
         """Read all notes by key."""
-        return dict(rows.checked("note", row) for row in self.select("note"))
+        if self._remembered.notes is None:
+            self._remembered.notes = dict(rows.checked("note", row) for row in self.select("note"))
+        return self._remembered.notes
 
     def not_duplicates(self) -> set[tuple[bytes, bytes]]:
         """Read the pairs of content digests, the lower first, that someone said are no copies."""
@@ -80,7 +98,11 @@ class Snapshot:
 
     def roots(self) -> dict[int, RootRow]:
         """Read the root folders by id."""
-        return {root.id: root for root in map(rows.root_row, self.select("root"))}
+        if self._remembered.roots is None:
+            self._remembered.roots = {
+                row.id: row for row in map(rows.root_row, self.select("root"))
+            }
+        return self._remembered.roots
 
     def folders(self, root: int | None = None) -> Iterator[FolderRow]:
         """Read the folders of a root, or of all."""
@@ -90,14 +112,14 @@ class Snapshot:
 
     def folder_path(self, folder: int) -> Path:
         """Name a folder by its absolute path."""
-        path = self._paths.get(folder)
+        path = self._remembered.paths.get(folder)
         if path is None:
             found = list(self.select("folder", "WHERE id = ?", (folder,)))
             roots = self.roots()
             if not found or found[0][1] not in roots:
                 raise DamagedRowError(f"folder {folder}")
             row = rows.folder_row(found[0])
-            path = self._paths[folder] = roots[row.root].path / row.path
+            path = self._remembered.paths[folder] = roots[row.root].path / row.path
         return path
 
     def path(self, photo: PhotoRow | UnreadableRow) -> Path:
@@ -130,11 +152,15 @@ class Snapshot:
         """
         if ids is None:
             return map(rows.photo_row, self.select("photo", "ORDER BY id"))
-        return (
-            rows.photo_row(row)
-            for number in ids
-            for row in self.select("photo", "WHERE id = ?", (number,))
-        )
+        return self._photos_of(iter(ids))
+
+    def _photos_of(self, ids: Iterator[int]) -> Iterator[PhotoRow]:
+        while part := list(islice(ids, _ROWS_AT_ONCE)):
+            marks = ", ".join("?" * len(part))
+            found = {
+                row[0]: row for row in self.select("photo", f"WHERE id IN ({marks})", tuple(part))
+            }
+            yield from (rows.photo_row(found[number]) for number in part if number in found)
 
     def undescribed(self) -> list[PhotoRow]:
         """Read the photos with a file whose metadata have not been read yet."""
@@ -235,10 +261,14 @@ class Snapshot:
     def vector(self, photo: PhotoRow) -> Vectors:
         """Read one photo's vector, float32, shape = (dimension,)."""
         number, slot = divmod(photo.id, BLOCK_SLOTS)
-        for block in self.blocks(first=number, count=1):
-            vector: Vectors = block.vectors[slot]
-            if block.live[slot] and rows.array_checksum(vector) == photo.vector:
-                return vector
+        length = 4 * self.header().dimension
+        # Its own checksum proves it, so that the rest of the block need not be looked at.
+        query = "SELECT substr(data, ?, ?) FROM vectors WHERE block = ?"
+        for (data,) in self.connection.execute(query, (slot * length + 1, length, number)):
+            if isinstance(data, bytes) and len(data) == length:
+                vector: Vectors = np.frombuffer(data, "<f4")
+                if rows.array_checksum(vector) == photo.vector:
+                    return vector
         raise DamagedRowError(f"vector of photo {photo.id}")
 
     # --- details ---------------------------------------------------------------------------------

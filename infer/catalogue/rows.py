@@ -293,6 +293,14 @@ def array_checksum(array: Vectors | Codes) -> int:
     return zlib.crc32(np.ascontiguousarray(array, dtype=kind).tobytes())
 
 
+def array_checksums(vectors: Vectors) -> NDArray[np.uint32]:
+    """CRC-32 of each row of vectors: uint32, shape = (len(vectors),)."""
+    data = memoryview(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+    length = 4 * vectors.shape[1]
+    starts = range(0, len(vectors) * length, length)
+    return np.array([zlib.crc32(data[at : at + length]) for at in starts], dtype=np.uint32)
+
+
 def root_values(row: RootRow) -> tuple[Any, ...]:
     """Lay a root out as a row of its table."""
     path = b"" if row.path == NO_FOLDER else os.fsencode(row.path)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import Codes, Vectors
 from . import rows
-from .reader import Snapshot
+from .reader import Remembered, Snapshot
 from .rows import (
     BLOCK_SLOTS,
     COLUMNS,
@@ -404,7 +404,7 @@ class Writer(Snapshot):
 
     def _set_header(self, **values: Any) -> None:
         self._put("header", (rows.sealed("header", item) for item in values.items()))
-        self._header = None
+        self._remembered.header = None
 
     def _put(self, table: str, values: Iterable[tuple[Any, ...]]) -> None:
         self.connection.executemany(_INSERT[table], values)
@@ -428,9 +428,8 @@ class Writer(Snapshot):
             yield
             self.connection.execute("COMMIT")
         except BaseException:
-            self._header = None  # what was read may have been of the attempt
-            self._paths.clear()
+            self._remembered = Remembered()  # what was read may have been of the attempt
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
-        self._paths.clear()
+        self._remembered = Remembered(self._remembered.header)

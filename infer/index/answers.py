@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -131,8 +130,10 @@ def answered(
 def _matches(
     one: Asked, found: Nearest, wishes: Wishes, snapshot: Snapshot, searcher: Searcher, mean: Means
 ) -> list[Match]:
-    kept = np.isin(found.ids, list(one.omit | wishes.omit), invert=True)
-    ids, scores = found.ids[kept], found.scores[kept]
+    ids, scores = found.ids, found.scores.copy()
+    if omitted := list(one.omit | wishes.omit):
+        kept = np.isin(ids, omitted, invert=True)
+        ids, scores = ids[kept], scores[kept]
     count = candidates_for(wishes.k)
     if len(ids) > count:  # the same candidates, however many photos were left out
         kept = scores >= scores[count - 1]
@@ -143,7 +144,8 @@ def _matches(
         detailed = codes.any(axis=1)
         if detailed.any():
             of_details = rarity(snapshot)
-            if known and of_details:  # for a vector that an app added: what is as rare
+            if known and of_details and not detailed.all():
+                # A vector that an app added scores what is as rare.
                 scores = known.as_rare_by(of_details, scores)
             rows = centred(details_of(codes[detailed]), mean.details)
             scores[detailed] = final_scores(one.details, rows)
@@ -151,19 +153,21 @@ def _matches(
     floor = _floor(wishes, known)
     matches: list[Match] = []
     seen: set[bytes] = set()
-    for score, row, path in _ranked(ids, scores, snapshot):
+    for score, row, path in _ranked(ids, scores, wishes.k, snapshot):
         word = band(score, known)
-        if len(matches) == wishes.k or score < floor or (word == "weak" and not wishes.unrelated):
+        if score < floor or (word == "weak" and not wishes.unrelated):
             break
         if row.digest in seen and not wishes.copies:
             continue
         seen.add(row.digest)
-        snapshot.vector(row)  # raises where the vector that was compared is not this photo's
+        searcher.check(row, snapshot)
         rare = known.of_score(score) if known else None
         rank = len(matches) + 1
         payload = None if row.payload is None else json.loads(row.payload)
         about = (row.width, row.height, row.id, rare, word, payload, row.metadata)
         matches.append(Match(rank, score, path, *about))
+        if len(matches) == wishes.k:
+            break
     if wishes.order == "date":
         matches.sort(key=_taken, reverse=True)
     return matches
@@ -176,20 +180,25 @@ def _taken(match: Match) -> float:
 
 
 def _ranked(
-    ids: Ids, scores: NDArray[np.float64], snapshot: Snapshot
+    ids: Ids, scores: NDArray[np.float64], at_once: int, snapshot: Snapshot
 ) -> Iterator[tuple[float, PhotoRow, Path]]:
-    """Go through candidates, the best first, equal scores in the order of paths."""
+    """Go through candidates, the best first, equal scores in the order of paths.
+
+    So many rows are read at once, or a few more where the last ones share their score.
+    """
     order = np.argsort(-scores, kind="stable")
-    pairs = zip(scores[order].tolist(), ids[order].tolist(), strict=True)
-    for score, same in groupby(pairs, key=lambda pair: pair[0]):
-        numbers = [number for _, number in same]
-        rows = list(snapshot.photos(numbers))
-        if len(rows) != len(numbers):
+    numbers, values = ids[order].tolist(), scores[order].tolist()
+    first = 0
+    while first < len(order):
+        last = min(first + at_once, len(order))
+        while last < len(order) and values[last] == values[last - 1]:
+            last += 1
+        rows = list(snapshot.photos(numbers[first:last]))
+        if len(rows) != last - first:
             raise DamagedRowError("a vector whose photo is missing")
-        for path, row in sorted(
-            ((snapshot.path(row), row) for row in rows), key=lambda pair: pair[0]
-        ):
-            yield score, row, path
+        named = zip(values[first:last], rows, map(snapshot.path, rows), strict=True)
+        yield from sorted(named, key=lambda one: (-one[0], one[2]))
+        first = last
 
 
 def ids_below(folder: Path | str, snapshot: Snapshot) -> Ids:

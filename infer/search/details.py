@@ -35,7 +35,8 @@ class ResidentDetails:
     """
 
     def __init__(self) -> None:
-        self._blocks: dict[int, tuple[Codes, int]] = {}  # number → codes, checksum
+        self._codes: Codes | None = None  # shape = (slots, details): a photo's slot is its id
+        self._checksums: dict[int, int] = {}  # of blocks, by their number
         self._generation = -1
 
     def at(self, ids: Ids, snapshot: Snapshot) -> Codes:
@@ -47,19 +48,33 @@ class ResidentDetails:
         header = snapshot.header()
         if header.generation < self._generation:  # an older state than the one at hand
             return details_at(snapshot, ids)
-        if header.generation > self._generation:
-            for block in snapshot.details_blocks(since=self._generation):
-                self._blocks[block.first // BLOCK_SLOTS] = block.codes, block.checksum
-            total = 0
-            for _, checksum in self._blocks.values():
-                total ^= checksum
-            if total != header.details_sum:
-                self._blocks, self._generation = {}, -1
-                raise DamagedRowError("details do not add up to what the header says")
-            self._generation = header.generation
+        if self._codes is None or header.generation > self._generation:
+            self._codes = self._follow(snapshot)
+        known = ids < len(self._codes)
+        if known.all():
+            return self._codes[ids]
         found = np.zeros((len(ids), header.details), dtype=np.int8)
-        for place, number in enumerate(ids.tolist()):
-            known = self._blocks.get(number // BLOCK_SLOTS)
-            if known is not None:
-                found[place] = known[0][number % BLOCK_SLOTS]
+        found[known] = self._codes[ids[known]]
         return found
+
+    def _follow(self, snapshot: Snapshot) -> Codes:
+        """Read the blocks that have changed, and make room for new ones."""
+        header = snapshot.header()
+        changed = snapshot.changed_blocks(self._generation)
+        room = (changed[-1] + 1) * BLOCK_SLOTS if changed else 0
+        codes = self._codes
+        if codes is None or room > len(codes):
+            codes = np.zeros((room, header.details), dtype=np.int8)
+            if self._codes is not None:
+                codes[: len(self._codes)] = self._codes
+        for block in snapshot.details_blocks(since=self._generation):
+            codes[block.first : block.first + BLOCK_SLOTS] = block.codes
+            self._checksums[block.first // BLOCK_SLOTS] = block.checksum
+        total = 0
+        for checksum in self._checksums.values():
+            total ^= checksum
+        if total != header.details_sum:
+            self._codes, self._checksums, self._generation = None, {}, -1
+            raise DamagedRowError("details do not add up to what the header says")
+        self._generation = header.generation
+        return codes

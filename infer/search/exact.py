@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from ..arrays import Ids, Vectors
 from ..catalogue.reader import Snapshot
-from ..catalogue.rows import BLOCK_SLOTS, Block, DamagedRowError
+from ..catalogue.rows import BLOCK_SLOTS, Block, DamagedRowError, array_checksums
 from .scores import centred, cosines
 
 CHUNK_BLOCKS = 64  # blocks of vectors that are multiplied at once (4 MiB at 64 dimensions)
+CHUNK_SLOTS = CHUNK_BLOCKS * BLOCK_SLOTS
 SCORE_SLACK = 1e-6  # the last digits of a score depend on where in memory a vector lies
 
 
@@ -26,11 +28,13 @@ class Chunk:
         ids: int64, shape = (n,), in rising order.
         vectors: float32, shape = (n, dimension).
         block_sum: exclusive or of the blocks' checksums.
+        checksums: uint32, shape = (n,): of each vector as it is stored; None where not asked for.
     """
 
     ids: Ids
     vectors: Vectors
     block_sum: int
+    checksums: NDArray[np.uint32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +120,9 @@ def _chunk_of(block: Block) -> int:
     return block.first // BLOCK_SLOTS // CHUNK_BLOCKS
 
 
-def _chunk(blocks: Iterable[Block], dimension: int, mean: Vectors | None) -> Chunk:
+def _chunk(
+    blocks: Iterable[Block], dimension: int, mean: Vectors | None, with_checksums: bool = False
+) -> Chunk:
     """Take the live vectors of some blocks together."""
     ids: list[Ids] = [np.empty(0, np.int64)]
     vectors: list[Vectors] = [np.empty((0, dimension), np.float32)]
@@ -131,7 +137,9 @@ def _chunk(blocks: Iterable[Block], dimension: int, mean: Vectors | None) -> Chu
             ids.append(slots + block.first)
             vectors.append(block.vectors[slots])
     joined = np.concatenate(vectors)
-    return Chunk(np.concatenate(ids), joined if mean is None else centred(joined, mean), total)
+    checksums = array_checksums(joined) if with_checksums else None
+    ready = joined if mean is None else centred(joined, mean)
+    return Chunk(np.concatenate(ids), ready, total, checksums)
 
 
 def all_vectors(snapshot: Snapshot, mean: Vectors | None = None) -> tuple[Ids, Vectors]:
@@ -216,38 +224,83 @@ class _Best:
         return Nearest.of(self._query, self._ids, self._vectors, self._k)
 
 
+@dataclass(frozen=True, eq=False)
 class Resident:
-    """All vectors in memory, for a process that searches exactly again and again.
+    """All vectors of one committed state in memory, for a process that asks again and again.
 
-    For one thread at a time; the chunks that it gave out never change.
+    What it holds never changes, so that several threads may use it.
+
+    Attributes:
+        generation: of the state.
+        mean: float32, shape = (dimension,), that was taken from the vectors.
+        by_number: the chunks; a photo is in the one numbered by its id div ``CHUNK_SLOTS``.
     """
 
-    def __init__(self) -> None:
-        self._chunks: dict[int, Chunk] = {}
-        self._generation = -1
-        self._mean = np.empty(0, np.float32)
+    generation: int
+    mean: Vectors
+    by_number: dict[int, Chunk]
 
-    def chunks(self, snapshot: Snapshot, mean: Vectors) -> list[Chunk]:
-        """Give the chunks of a snapshot, without a mean; only what has changed is read again.
+    @classmethod
+    def of(cls, snapshot: Snapshot, mean: Vectors, before: Resident | None = None) -> Resident:
+        """Read a state, or of it what has changed since one that is at hand.
 
         Raises:
             DamagedRowError: as for :func:`stream`.
         """
-        generation = snapshot.header().generation
-        if generation < self._generation:  # an older state than the one at hand
-            return list(stream(snapshot, mean))
-        if not np.array_equal(mean, self._mean):
-            self._chunks, self._generation, self._mean = {}, -1, mean
-        if generation > self._generation:
-            dimension = snapshot.header().dimension
-            changed = {n // CHUNK_BLOCKS for n in snapshot.changed_blocks(self._generation)}
-            chunks = dict(self._chunks)
-            for number in sorted(changed):
-                blocks = snapshot.blocks(first=number * CHUNK_BLOCKS, count=CHUNK_BLOCKS)
-                chunks[number] = _chunk(blocks, dimension, mean)
-            total = 0
-            for chunk in chunks.values():
-                total ^= chunk.block_sum
-            check_totals(snapshot, sum(len(chunk.ids) for chunk in chunks.values()), total)
-            self._chunks, self._generation = chunks, generation
-        return list(self._chunks.values())
+        header = snapshot.header()
+        chunks: dict[int, Chunk] = {}
+        since = -1
+        if (
+            before is not None
+            and before.generation <= header.generation
+            and np.array_equal(before.mean, mean)
+        ):
+            chunks, since = dict(before.by_number), before.generation
+        for number in sorted({n // CHUNK_BLOCKS for n in snapshot.changed_blocks(since)}):
+            blocks = snapshot.blocks(first=number * CHUNK_BLOCKS, count=CHUNK_BLOCKS)
+            chunks[number] = _chunk(blocks, header.dimension, mean, with_checksums=True)
+        total = 0
+        for chunk in chunks.values():
+            total ^= chunk.block_sum
+        check_totals(snapshot, sum(len(chunk.ids) for chunk in chunks.values()), total)
+        return cls(header.generation, mean, chunks)
+
+    def is_of(self, snapshot: Snapshot, mean: Vectors) -> bool:
+        """Tell whether it holds a state, without a mean."""
+        return self.generation == snapshot.header().generation and np.array_equal(self.mean, mean)
+
+    def vectors(self, ids: Ids) -> Vectors:
+        """Give the vectors of photos: float32, shape = (len(ids), dimension).
+
+        Raises:
+            DamagedRowError: one of them has none.
+        """
+        order = np.argsort(ids, kind="stable")
+        rising = ids[order]
+        found = np.empty((len(ids), len(self.mean)), dtype=np.float32)
+        first = 0
+        while first < len(ids):
+            number = int(rising[first]) // CHUNK_SLOTS
+            last = int(rising.searchsorted((number + 1) * CHUNK_SLOTS))
+            chunk, part = self.by_number.get(number, _EMPTY), rising[first:last]
+            places = chunk.ids.searchsorted(part)
+            if places[-1] >= len(chunk.ids) or (chunk.ids[places] != part).any():
+                raise DamagedRowError("a photo without a vector")
+            found[order[first:last]] = chunk.vectors[places]
+            first = last
+        return found
+
+    def checksum(self, photo: int) -> int:
+        """Give the CRC-32 of a photo's vector as it is stored.
+
+        Raises:
+            DamagedRowError: it has none.
+        """
+        chunk = self.by_number.get(photo // CHUNK_SLOTS, _EMPTY)
+        place = bisect_left(chunk.ids, photo)
+        if chunk.checksums is None or place == len(chunk.ids) or chunk.ids[place] != photo:
+            raise DamagedRowError(f"vector of photo {photo}")
+        return int(chunk.checksums[place])
+
+
+_EMPTY = Chunk(np.empty(0, np.int64), np.empty((0, 0), np.float32), 0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,13 @@ class Graph:
 
     # --- asking ----------------------------------------------------------------------------------
 
-    def nearest(self, queries: Vectors, k: int, gone: Ids = NONE) -> list[Nearest | None]:
+    def nearest(
+        self,
+        queries: Vectors,
+        k: int,
+        gone: Ids = NONE,
+        vectors_of: Callable[[Ids], Vectors] | None = None,
+    ) -> list[Nearest | None]:
         """Find about the k nearest of each query.
 
         The answer to a query is None where the graph cannot tell: where it has fewer than k
@@ -131,7 +137,9 @@ class Graph:
             queries: float32, shape = (q, dimension).
             k: at least 1.
             gone: ids that are no answer.
+            vectors_of: gives the vectors of ids, which takes hnswlib much longer than finding them.
         """
+        vectors_of = vectors_of or self._vectors
         answers: list[Nearest | None] = [None] * len(queries)
         open_ = np.arange(len(queries))
         # hnswlib looks at as many candidates as are asked for, so that asking for more than k
@@ -157,7 +165,9 @@ class Graph:
                 )
                 if settled[row]:
                     found = ids[row][keep[row]]
-                    answers[query] = Nearest.of(queries[query], found, self._vectors(found), k)
+                    if len(found) > k:  # those that may be among the k best by exact scores
+                        found = found[kept >= kept[k - 1] - SCORE_SLACK]
+                    answers[query] = Nearest.of(queries[query], found, vectors_of(found), k)
             open_ = open_[~settled]
             if wanted > _WIDEST * k + len(gone):
                 break

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import Codes, Ids, Vectors
 from ..catalogue.reader import Snapshot
-from ..catalogue.rows import GraphRecord
+from ..catalogue.rows import DamagedRowError, GraphRecord, PhotoRow
 from . import exact as search
 from .details import ResidentDetails, details_at
 from .exact import Chunk, Nearest, Resident
@@ -37,8 +37,8 @@ class _View:
     graph: Graph
     changes: Changes
 
-    def nearest(self, queries: Vectors, k: int) -> list[Nearest | None]:
-        found = self.graph.nearest(queries, k, self.changes.gone)
+    def nearest(self, queries: Vectors, k: int, resident: Resident) -> list[Nearest | None]:
+        found = self.graph.nearest(queries, k, self.changes.gone, resident.vectors)
         if not len(self.changes.ids):
             return found
         fresh = search.nearest(queries, k, [Chunk(self.changes.ids, self.changes.vectors, 0)])
@@ -62,7 +62,7 @@ class Searcher:
         self._view: _View | None = None
         self._without_graph = (-1, 0)  # a key that was found to have no usable graph
         self._details = ResidentDetails()
-        self._resident = Resident()
+        self._resident: Resident | None = None
         self._scanned = 0
         self._ordered = 0
 
@@ -90,7 +90,7 @@ class Searcher:
         self._asked += len(queries)
         found: list[Nearest | None] = [None] * len(queries)
         if again and not exact and only is None and (view := self._current(snapshot, means)):
-            found = view.nearest(queries, k)
+            found = view.nearest(queries, k, self._kept(snapshot, means.embedding))
         missing = [place for place, answer in enumerate(found) if answer is None]
         if missing:
             exactly = self._exactly(queries[missing], k, snapshot, means.embedding, only)
@@ -105,9 +105,34 @@ class Searcher:
         self._scanned += 1
         if self._scanned == 1:
             return search.nearest(queries, k, search.stream(snapshot, mean), only)
-        with self._lock:
-            chunks = self._resident.chunks(snapshot, mean)
+        chunks = self._kept(snapshot, mean).by_number.values()
         return search.nearest(queries, k, chunks, only)
+
+    def _kept(self, snapshot: Snapshot, mean: Vectors) -> Resident:
+        """Give all vectors of a state; only what has changed since the last one is read."""
+        resident = self._resident
+        if resident is not None and resident.is_of(snapshot, mean):
+            return resident
+        with self._lock:
+            before = self._resident
+            if before is not None and before.is_of(snapshot, mean):
+                return before
+            resident = Resident.of(snapshot, mean, before)
+            if before is None or before.generation <= resident.generation:
+                self._resident = resident
+            return resident
+
+    def check(self, photo: PhotoRow, snapshot: Snapshot) -> None:
+        """Hold a photo's row against the vector that was compared.
+
+        Raises:
+            DamagedRowError: they do not belong together.
+        """
+        resident = self._resident
+        if resident is None or resident.generation != snapshot.header().generation:
+            snapshot.vector(photo)
+        elif resident.checksum(photo.id) != photo.vector:
+            raise DamagedRowError(f"vector of photo {photo.id}")
 
     def details(self, ids: Ids, snapshot: Snapshot) -> Codes:
         """Read the details of photos: int8, shape = (len(ids), details); zeros where none are."""

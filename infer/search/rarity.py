@@ -69,7 +69,7 @@ class Rarity:
 
         Never more than the pairs of the sample: what is rarer, the sample cannot tell.
         """
-        return float(np.exp(-np.interp(-score, np.negative(self.scores), self._log_shares)))
+        return float(np.exp(-np.interp(-score, self._falling, self._log_shares)))
 
     def score(self, rarity: float) -> float:
         """Tell the score that only one random pair in so many reaches: the inverse."""
@@ -89,6 +89,10 @@ class Rarity:
         theirs = np.interp(grid, other._log_shares, other.scores)
         found: NDArray[np.float64] = np.interp(scores, [-1.0, *own, 1.0], [-1.0, *theirs, 1.0])
         return found
+
+    @cached_property
+    def _falling(self) -> NDArray[np.float64]:
+        return np.negative(self.scores)
 
     @cached_property
     def _log_shares(self) -> NDArray[np.float64]:

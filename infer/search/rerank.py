@@ -37,18 +37,35 @@ def final_scores(query: Vectors, candidates: Vectors) -> NDArray[np.float64]:
     Returns:
         float64, shape = (c,), in [−1, 1], rounded so that equal candidates score equally.
     """
-    alone = cosines(query, candidates)
-    rows = candidates[:MOST_AVERAGED].astype(np.float64)
+    every = candidates.astype(np.float64)
+    alone = cosines(query, every)
+    rows = every[:MOST_AVERAGED]
     near = min(AVERAGED, len(rows) - 1)
     if near < 1:
         return alone
-    like = np.round(rows @ rows.T, SCORE_DIGITS)
-    np.fill_diagonal(like, -np.inf)
-    nearest = np.argpartition(-like, near - 1, axis=1)[:, :near]
+    like = rows @ rows.T
+    np.round(like, SCORE_DIGITS, out=like)
+    nearest = _nearest_others(like, near)
     weights = np.take_along_axis(like, nearest, axis=1).clip(0) ** WEIGHT_POWER
-    averaged = rows + np.einsum("ij,ijn->in", weights, rows[nearest])
-    lengths = np.linalg.norm(averaged, axis=1, keepdims=True)
-    averaged /= np.where(lengths > 0, lengths, 1)
+    # What an average scores and how long it is follow from the cosines that are there already: no
+    # vector is added up.
+    products = alone[: len(rows)] + (weights * alone[nearest]).sum(axis=1)
+    towards = (weights * np.take_along_axis(like, nearest, axis=1)).sum(axis=1)
+    among = like[nearest[:, :, None], nearest[:, None, :]]
+    squares = like.diagonal() + 2 * towards + np.einsum("ij,ijk,ik->i", weights, among, weights)
+    averaged = np.round(products / np.sqrt(np.where(squares > 0, squares, 1)), SCORE_DIGITS)
     found: NDArray[np.float64] = alone.copy()
-    np.maximum(found[: len(rows)], cosines(query, averaged), out=found[: len(rows)])
+    np.maximum(found[: len(rows)], averaged.clip(-1.0, 1.0), out=found[: len(rows)])
     return found
+
+
+def _nearest_others(like: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Find the rows that each row is most like, but for itself: shape = (c, count)."""
+    left = like.copy()
+    np.fill_diagonal(left, -np.inf)
+    nearest = np.empty((len(like), count), dtype=np.int64)
+    every = np.arange(len(like))
+    for place in range(count):  # for few of many, quicker than sorting or partitioning rows
+        nearest[:, place] = left.argmax(axis=1)
+        left[every, nearest[:, place]] = -np.inf
+    return nearest

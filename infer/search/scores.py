@@ -43,18 +43,20 @@ def centred(vectors: NDArray[Any], mean: Vectors) -> Vectors:
     A vector of zeros, and one that is the mean itself, becomes zeros: it is like nothing.
     """
     moved = np.asarray(vectors - mean, dtype=np.float32)
-    lengths = np.sqrt(np.einsum("...i,...i->...", moved, moved))[..., None]
-    said = (lengths > 1e-6) & np.any(vectors, axis=-1, keepdims=True)
-    return np.asarray(np.where(said, moved / np.where(said, lengths, 1), 0), np.float32)
+    lengths = np.sqrt(np.einsum("...i,...i->...", moved, moved))
+    said = (lengths > 1e-6) & np.any(vectors, axis=-1)
+    moved /= np.where(said, lengths, 1)[..., None]
+    moved[~said] = 0
+    return moved
 
 
 def cosines(query: NDArray[Any], vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """Compare one unit vector with others in double precision, row by row.
+    """Compare one unit vector with others in double precision.
 
     Returns:
         float64, shape = (n,), in [−1, 1], rounded to ``SCORE_DIGITS``: equal vectors have equal
         scores, wherever in memory they lie.
     """
-    products = vectors.astype(np.float64) * query.astype(np.float64)
-    found: NDArray[np.float64] = np.round(products.sum(axis=-1).clip(-1.0, 1.0), SCORE_DIGITS)
+    products = np.asarray(vectors, np.float64) @ np.asarray(query, np.float64)
+    found: NDArray[np.float64] = np.round(products.clip(-1.0, 1.0), SCORE_DIGITS)
     return found

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from imgsim_edge.infer import ImageIndex
 from imgsim_edge.infer.catalogue.database import Catalogue
+from imgsim_edge.infer.catalogue.reader import Snapshot
 from imgsim_edge.infer.catalogue.rows import PhotoRow
 from imgsim_edge.infer.catalogue.writer import Batch
 from imgsim_edge.infer.errors import ImgsimError
@@ -221,3 +222,34 @@ def test_one_question_imports_no_graph_library(empty: Path) -> None:
         "assert 'hnswlib' not in sys.modules and 'onnxruntime' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script, str(empty)], check=True)
+
+
+def test_what_a_reader_remembers_is_of_the_state_that_it_sees(tmp_path: Path) -> None:
+    readers = [Catalogue.create(tmp_path / "index", "0" * 32, "none", DIMENSION)]
+    readers.append(Catalogue(tmp_path / "index"))
+    (photos, elsewhere) = tmp_path / "photos", tmp_path / "elsewhere"
+    with readers[0].writer() as writer:
+        root = writer.add_root(photos, ()).id
+        folder = writer.add_folders(root, {"sea": False})["sea"].id
+        writer.set_notes({"said": b"first"})
+
+    def told(snapshot: Snapshot) -> tuple[object, ...]:
+        return (
+            snapshot.note("said"),
+            snapshot.folder_path(folder),
+            snapshot.header().generation,
+        )
+
+    before = (b"first", photos / "sea", 1)
+    for reader in readers:
+        with reader.snapshot() as snapshot:
+            assert told(snapshot) == before
+    with readers[1].snapshot() as held:
+        with readers[0].writer() as writer:  # one reader's own connection, the other's not
+            writer.set_notes({"said": b"second"})
+            writer.relocate({root: elsewhere})
+        assert told(held) == before
+    for reader in readers:
+        with reader.snapshot() as snapshot:
+            assert told(snapshot) == (b"second", elsewhere / "sea", 2)
+        reader.close()

@@ -59,11 +59,11 @@ class PostgresSnapshot(Snapshot):
 
     def header(self) -> Header:
         """Read what the index says about itself."""
-        if self._header is None:
+        if self._remembered.header is None:
             told = json.loads(self._known()["header"])
             sums: dict[str, Any] = {"photo_sum": 0, "block_sum": 0, "details_sum": 0, "graph": None}
-            self._header = Header(**told, **sums)
-        return self._header
+            self._remembered.header = Header(**told, **sums)
+        return self._remembered.header
 
     def note(self, key: str) -> bytes | None:
         """Read a note; None where there is none of that key."""
