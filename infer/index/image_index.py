@@ -10,7 +10,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import combinations, islice
 from pathlib import Path
@@ -31,10 +31,17 @@ from ..catalogue.rows import (
 from ..encoder.details import details_of
 from ..encoder.digest import graph_digest
 from ..encoder.onnx_encoder import Encoder, model_path
-from ..errors import EncoderError, IndexMismatchError, IndexMissingError, Problem, UsageError
+from ..errors import (
+    EncoderError,
+    IndexBusyError,
+    IndexMismatchError,
+    IndexMissingError,
+    Problem,
+    UsageError,
+)
 from ..files import data_folder
 from ..scale.postgres import is_database
-from ..search.calibration import means, rarity
+from ..search.calibration import is_missing, means, rarity
 from ..search.exact import Chunk, Nearest, all_vectors, stream
 from ..search.planner import Searcher
 from ..search.rarity import Rarity
@@ -130,7 +137,9 @@ class ImageIndex:
             from ..scale.postgres.searcher import PostgresSearcher
 
             return cls(PostgresCatalogue(str(place)), model, PostgresSearcher)
-        return cls(Catalogue(Path(folder) if folder else default_index()), model)
+        index = cls(Catalogue(Path(folder) if folder else default_index()), model)
+        index._calibrate()
+        return index
 
     @classmethod
     def create(
@@ -179,6 +188,19 @@ class ImageIndex:
         if is_database(_named(folder)):
             raise UsageError("a published index is repaired by publishing it again")
         return repair(Path(folder) if folder else default_index())
+
+    def _calibrate(self) -> None:
+        """Take the means and rarities of a collection that has none, so that bands tell the truth.
+
+        Where that cannot be written, or another process is writing, scores stay as they are.
+        """
+        with self._catalogue.snapshot() as snapshot:
+            if not is_missing(snapshot):
+                return
+        from ..search.calibration import renew
+
+        with suppress(IndexBusyError, UsageError), self._catalogue.writer() as writer:
+            renew(writer)
 
     def close(self) -> None:
         """Release the index's files."""

@@ -46,6 +46,14 @@ def rarity(snapshot: Snapshot, by_embedding: bool = False) -> Rarity | None:
     return Rarity.from_text(text.decode()) if text else None
 
 
+def is_missing(snapshot: Snapshot) -> bool:
+    """Tell whether a collection has never been looked at.
+
+    Its format was an older one, or who filled it was ended before its first run was over.
+    """
+    return snapshot.header().photos >= 2 and snapshot.note(_SAMPLED) is None
+
+
 def renew(writer: Writer) -> None:
     """Take means and rarities anew when the collection has become another in size.
 

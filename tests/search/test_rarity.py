@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from imgsim_edge.infer import ImageIndex
+from imgsim_edge.infer.catalogue.database import Catalogue
+from imgsim_edge.infer.catalogue.rows import PhotoRow
+from imgsim_edge.infer.catalogue.writer import Batch
 from imgsim_edge.infer.search.rarity import Rarity, in_words
 
 
@@ -94,3 +100,23 @@ def test_words_have_two_digits():
     assert in_words(24) == "1 in 24"
     assert in_words(2437) == "1 in 2,400"
     assert in_words(1_999_000) == "1 in 2,000,000"
+
+
+def test_photos_that_nobody_has_compared_yet_are_compared_when_the_index_is_opened(
+    tmp_path: Path,
+) -> None:
+    """So are those of an older format, and of a first run that was ended."""
+    vectors = unit_vectors(60) + 0.35  # much in common, as photos have: cosines of about 0.9
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    with Catalogue.create(tmp_path, "0" * 32, "none", 64).writer() as writer:
+        folder = writer.add_folders(writer.add_root(tmp_path / "photos", ()).id, {"": False})[""]
+        rows = [
+            PhotoRow(n, folder.id, f"{n}.jpg", 1, 1, n.to_bytes(16, "big"), 4, 3) for n in range(60)
+        ]
+        writer.commit(Batch(rows, dict(enumerate(vectors))))
+    with ImageIndex.open(tmp_path) as index:
+        itself, *others = index.similar(vectors[7], k=60)
+    assert (itself.path.name, itself.band) == ("7.jpg", "same")
+    assert itself.rarity is not None and itself.rarity > 1000
+    assert {match.band for match in others} <= {"related", "weak"}
+    assert [match.band for match in others].count("weak") > 40
