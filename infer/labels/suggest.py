@@ -26,7 +26,7 @@ ASK = 10  # photos that are marked as worth asking about
 FEW_ALLOWED = 20_000  # photos, up to which they are read alone and not picked out of all
 MOST_NEW = 10_000  # of new photos, the best, are looked at for a label
 LIKELY = 0.5  # probability from which on a new photo is told of
-EXAMPLES = 2000  # that are learnt from, at most; of more, some are drawn at random
+EXAMPLES = 1000  # that are learnt from, at most; of more, some are drawn at random
 
 
 @dataclass(frozen=True)
