@@ -82,6 +82,7 @@ def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator
     opened.click("#to-duplicates")
     opened.check("#turned")
     # The server remembers the last search, whose groups are there until the new one has begun.
+    opened.wait_for_selector("#no-groups:not(:empty):visible, .group:visible")
     opened.evaluate("document.querySelectorAll('.group').forEach((one) => (one.dataset.old = ''))")
     opened.click("#find")
     opened.wait_for_selector(".group:not([data-old])")
