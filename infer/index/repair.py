@@ -73,7 +73,7 @@ def _rebuild(folder: Path) -> Iterator[Finding]:
         raise UsageError(f"cannot repair the index in {folder}: {path.name} is no file")
     merge_log(path)
     found = salvage(path)
-    if not all(found.header.get(key) for key in _IDENTITY):
+    if not all(found.header.get(key) for key in _IDENTITY) or "details" not in found.header:
         raise IndexDamagedError(
             f"the index in {folder} cannot be repaired: nothing in it says which encoder made it; "
             "delete that folder and index again"
