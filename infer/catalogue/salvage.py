@@ -69,6 +69,10 @@ class Salvage:
     details: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     notes: dict[str, bytes] = field(default_factory=dict)
 
+    def length_of_details(self) -> int:
+        """Tell from the blocks how many numbers the details of a photo have; 0 without blocks."""
+        return max((len(row[2]) for row in self.details.values()), default=0) // BLOCK_SLOTS
+
     def block(self, number: int) -> Block | None:
         """Give a block; None where it was not salvaged."""
         try:

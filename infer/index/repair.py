@@ -73,11 +73,12 @@ def _rebuild(folder: Path) -> Iterator[Finding]:
         raise UsageError(f"cannot repair the index in {folder}: {path.name} is no file")
     merge_log(path)
     found = salvage(path)
-    if not all(found.header.get(key) for key in _IDENTITY) or "details" not in found.header:
+    if not all(found.header.get(key) for key in _IDENTITY):
         raise IndexDamagedError(
             f"the index in {folder} cannot be repaired: nothing in it says which encoder made it; "
             "delete that folder and index again"
         )
+    found.header.setdefault("details", found.length_of_details())
     header = {key: found.header[key] for key in _KEPT if key in found.header}
     zeros = dict.fromkeys(SUMS, 0)
     generation = max(

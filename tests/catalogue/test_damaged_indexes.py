@@ -388,6 +388,33 @@ def test_without_its_identity_an_index_cannot_be_repaired(whole: Path, tmp_path:
         ImageIndex.repair(folder)
 
 
+@pytest.mark.parametrize("details", [0, 16])
+def test_how_long_details_are_is_seen_from_them(details: int, tmp_path: Path) -> None:
+    catalogue = Catalogue.create(tmp_path, "digest of the encoder", "default", DIMENSION, details)
+    codes = np.random.default_rng(0).integers(-127, 128, (3, details), np.int8)
+    with catalogue.writer() as writer:
+        folder = writer.add_folders(writer.add_root(Path("/nowhere"), ()).id, {"": False})[""]
+        photos = [PhotoRow(n, folder.id, f"{n}.jpg", n, n, bytes(16), 4, 3, 0) for n in range(3)]
+        writer.commit(
+            Batch(
+                photos=photos,
+                vectors=dict(enumerate(made_vectors(3))),
+                details=dict(enumerate(codes)) if details else {},
+            )
+        )
+    catalogue.close()
+    with sqlite3.connect(tmp_path / CATALOGUE_FILE) as connection:
+        connection.execute("DELETE FROM header WHERE key = 'details'")
+    connection.close()
+    assert ImageIndex.repair(tmp_path)
+    with ImageIndex.open(tmp_path) as index:
+        assert index.verify() == []
+    with Catalogue(tmp_path).snapshot() as snapshot:
+        assert snapshot.header().details == details
+        kept = [block.codes[:3] for block in snapshot.details_blocks()]
+        assert np.array_equal(np.concatenate(kept), codes) if details else not kept
+
+
 @pytest.mark.parametrize("command", ["info", "verify"])
 def test_a_damaged_index_is_one_line_on_the_command_line(
     run: Run, tmp_path: Path, command: str
