@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,22 @@ SWITCHES = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@contextmanager
+def watched_page(browser: Any, address: str, width: int = 1280, height: int = 800) -> Iterator[Any]:
+    """Open the page and wait for its photos; what it complains about in the console is an error."""
+    context = browser.new_context(viewport={"width": width, "height": height})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector(".tile[href]")
+    yield page
+    context.close()
+    assert complaints == []
 
 
 def drop(page: Any, file: Path, kind: str = "image/jpeg") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import CHROMIUM, SWITCHES
+from chromium import CHROMIUM, watched_page
 from imgsim_edge.infer import ImageIndex
 from PIL import Image
 from test_page_in_a_browser import served
@@ -45,31 +45,10 @@ def address(index: ImageIndex, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield link
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture(params=[(1280, 800), (360, 740)], ids=["desktop", "phone"])
 def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Any]:
-    """The page; whatever it complains about in the console fails the test."""
-    width, height = request.param
-    context = browser.new_context(viewport={"width": width, "height": height})
-    opened = context.new_page()
-    opened.set_default_timeout(60_000)
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(address)
-    opened.wait_for_selector(".tile[href]")
-    yield opened
-    context.close()
-    assert complaints == []
+    with watched_page(browser, address, *request.param) as opened:
+        yield opened
 
 
 @pytest.fixture

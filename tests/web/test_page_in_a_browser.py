@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from chromium import CHROMIUM, SWITCHES, drop
+from chromium import CHROMIUM, drop, watched_page
 from conftest import PROGRAM
 from imgsim_edge.infer import ImageIndex
 from imgsim_edge.infer.cleanup.plan import read_plan
@@ -77,30 +77,11 @@ def address(
         yield link
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def page(browser: Any, address: str) -> Iterator[Any]:
-    """The page at desktop width; whatever it complains about in the console fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    opened = context.new_page()
-    opened.set_default_timeout(60_000)
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(address)
-    opened.wait_for_selector(".tile[href]")
-    yield opened
-    context.close()
-    assert complaints == []
+    """The page at desktop width."""
+    with watched_page(browser, address) as opened:
+        yield opened
 
 
 def names(page: Any, selector: str = "#matches img") -> list[str]:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import CHROMIUM, watched_page
 from conftest import PROGRAM
 from imgsim_edge.infer import ImageIndex
 from PIL import Image, ImageDraw, ImageOps
-from test_page_in_a_browser import CHROMIUM, SWITCHES
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium")
 LEFT, TOP = 0.2, 0.1  # what the crop leaves out, of the width and of the height
@@ -57,41 +57,23 @@ def address(
     process.communicate(timeout=30)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture(params=[(1280, 800), (360, 740)], ids=["desktop", "phone"])
 def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Any]:
     """The first pair of duplicates, turned ones among them, after a new search."""
-    width, height = request.param
-    context = browser.new_context(viewport={"width": width, "height": height})
-    opened = context.new_page()
-    opened.set_default_timeout(60_000)
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(address)
-    opened.wait_for_selector(".tile[href]")
-    opened.click("#to-duplicates")
-    opened.check("#turned")
-    # The server remembers the last search, whose groups are there until the new one has begun.
-    opened.wait_for_selector("#no-groups:not(:empty):visible, .group:visible")
-    opened.evaluate("document.querySelectorAll('.group').forEach((one) => (one.dataset.old = ''))")
-    opened.click("#find")
-    opened.wait_for_selector(".group:not([data-old])")
-    opened.click("#compare")
-    opened.wait_for_selector("#review[open]")
-    loaded(opened)
-    yield opened
-    context.close()
-    assert complaints == []
+    with watched_page(browser, address, *request.param) as opened:
+        opened.click("#to-duplicates")
+        opened.check("#turned")
+        # The server remembers the last search, whose groups are there until the new one has begun.
+        opened.wait_for_selector("#no-groups:not(:empty):visible, .group:visible")
+        opened.evaluate(
+            "document.querySelectorAll('.group').forEach((one) => (one.dataset.old = ''))"
+        )
+        opened.click("#find")
+        opened.wait_for_selector(".group:not([data-old])")
+        opened.click("#compare")
+        opened.wait_for_selector("#review[open]")
+        loaded(opened)
+        yield opened
 
 
 def loaded(page: Any) -> None:
