@@ -29,13 +29,16 @@ def watched_page(browser: Any, address: str, width: int = 1280, height: int = 80
     page = context.new_page()
     page.set_default_timeout(60_000)
     complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
+    page.on(
+        "console",
+        lambda message: complaints.append(f"{message.text} {message.location.get('url', '')}"),
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(address)
     page.wait_for_selector(".tile[href]")
     yield page
     context.close()
-    assert complaints == []
+    assert not complaints, "\n".join(complaints)
 
 
 def drop(page: Any, file: Path, kind: str = "image/jpeg") -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Ids
+from ..errors import UsageError
 from ..index.image_index import ImageIndex
 
 Order = Literal["taken", "path"]
@@ -162,17 +163,19 @@ class Collection:
     def chosen(self, listing: Listing, wanted: Filter) -> Ids | None:
         """List the ids of the photos that are wanted, in rising order; None where all are.
 
-        Raises:
-            UsageError: there is no such label.
+        No photo has a label that is not known: it may have been forgotten since the page asked.
         """
         if wanted == EVERY:
             return None
         known = self._chosen
         if known and known[:2] == (listing.generation, wanted):
             return known[2]
-        ids = self._index.ids(
-            since=wanted.since, until=wanted.until, camera=wanted.camera, label=wanted.label
-        )
+        try:
+            ids = self._index.ids(
+                since=wanted.since, until=wanted.until, camera=wanted.camera, label=wanted.label
+            )
+        except UsageError:
+            ids = np.array([], dtype=np.int64)
         if wanted.label is None:  # else it changes while the index does not
             self._chosen = listing.generation, wanted, ids
         return ids

@@ -9,7 +9,8 @@ const MOST = 1000; // photos that one request says something of
 export class Labels extends EventTarget {
   #known = []; // {name, yes, no}
   #expected = new Map(); // name and what was said of it → how many more photos are thought to show it
-  #isCounting = false;
+  #counting = null; // what ends the question that is being asked for that
+  #changing = 0; // labels that are getting another name or none: nothing is asked of them
   #generation = -1;
 
   get known() {
@@ -37,12 +38,14 @@ export class Labels extends EventTarget {
   }
 
   async rename(name, to) {
-    this.#learn(await tell(`${place(name)}/rename?${new URLSearchParams({ to })}`));
+    this.#learn(await this.#undisturbed(() => tell(`${place(name)}/rename?${new URLSearchParams({ to })}`)));
   }
 
   async forget(name) {
-    await ask(place(name), { method: "DELETE" });
-    await this.refresh();
+    await this.#undisturbed(async () => {
+      await ask(place(name), { method: "DELETE" });
+      await this.refresh();
+    });
   }
 
   /** Ask what was said of a photo: {yes, no}, names of labels. */
@@ -65,18 +68,31 @@ export class Labels extends EventTarget {
 
   /** Ask for that of all labels, one after the other; each answer is a "change". */
   async countExpected() {
-    if (this.#isCounting) return;
-    this.#isCounting = true;
+    if (this.#counting || this.#changing) return;
+    this.#counting = new AbortController();
+    const { signal } = this.#counting;
+    let next;
     try {
-      let next;
       while ((next = this.#known.find((label) => label.yes && this.expected(label) === undefined))) {
         this.#expected.set(this.#key(next), null); // asked for once, also where it fails
-        this.#count(next, await ask(`${place(next.name)}/suggestions?k=1`));
+        this.#count(next, await ask(`${place(next.name)}/suggestions?k=1`, { signal }));
       }
     } catch {
-      // A number less.
+      // A number less, but one that was only interrupted is asked for again.
+      if (signal.aborted) this.#expected.delete(this.#key(next));
     } finally {
-      this.#isCounting = false;
+      this.#counting = null;
+    }
+  }
+
+  /** Change a label while nothing is asked of it. */
+  async #undisturbed(change) {
+    this.#changing += 1;
+    this.#counting?.abort();
+    try {
+      return await change();
+    } finally {
+      this.#changing -= 1;
     }
   }
 
