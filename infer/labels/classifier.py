@@ -27,10 +27,11 @@ _STEPS = 12  # Newton's, at most
 _SETTLED = 1e-3  # largest change of a weight that is none
 _EM_ROUNDS = 60
 _LEAST_SHOWN = 0.5  # photos of the sample that are taken to show the thing, at least
-# What turns a standardised score into a logit: its offset, and the logarithm of its slope, are
-# linear in what `_circumstances` tells. Fitted to labels drawn from photos like those of `train`.
-_OFFSET = (-0.338, 0.570, 1.847, -1.457, 1.413, 0.114, -0.051, -1.109, -0.424, -0.259)
-_LOG_SLOPE = (1.353, 0.141, 0.598, 0.188, 0.110, -0.720, -0.491, -0.047, -0.356, 0.133)
+# What turns a standardised score into a logit: its offset and its slope are linear in what
+# `circumstances` tells. `tests/benchmarks/labels_calibration.py` fits them.
+_OFFSET = (-5.935, 0.385, 1.829, -1.063, 0.107, -0.883, -0.065, -0.323)
+_SLOPE = (0.934, 0.479, 0.890, -0.014, -0.144, 0.080, -0.862, 0.066, -0.081, -0.568)
+_LEAST_SLOPE = 0.2
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -112,6 +113,52 @@ def learn(shown: Vectors, not_shown: Vectors, sample: Vectors) -> Classifier:
     """
     if not len(shown) or not len(sample):
         raise ValueError("nothing to learn from: need an example and a sample of the collection")
+    found = separate(shown, not_shown, sample)
+    for_offset, for_slope = circumstances(found)
+    slope = max(float(for_slope @ np.array(_SLOPE)), _LEAST_SLOPE) / found.spread
+    offset = float(for_offset @ np.array(_OFFSET)) - slope * found.middle
+    likely = _sigmoid(offset + slope * found.sample)
+    quality = _area(found.shown, found.sample_left_out[likely < 0.5])
+    return Classifier(
+        found.weights,
+        slope,
+        offset,
+        float(likely.mean().clip(_LEAST_SHOWN / len(sample), 1.0)),
+        quality if len(shown) >= FEW else None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Separation:
+    """Examples set apart from a collection by scores that mean nothing in themselves yet.
+
+    Attributes:
+        weights: float64, shape = (features,).
+        shown: scores of the examples, each by weights learnt without it.
+        not_shown: likewise of what is said not to show the thing.
+        sample: scores of the sample.
+        sample_left_out: likewise, each by weights learnt without it.
+    """
+
+    weights: Floats
+    shown: Floats
+    not_shown: Floats
+    sample: Floats
+    sample_left_out: Floats
+
+    @property
+    def middle(self) -> float:
+        """Median of the sample."""
+        return float(np.median(self.sample))
+
+    @property
+    def spread(self) -> float:
+        """How far the sample scatters below: what shows the thing, however common, is above."""
+        return max(self.middle - float(np.quantile(self.sample, 0.16)), 1e-9)
+
+
+def separate(shown: Vectors, not_shown: Vectors, sample: Vectors) -> Separation:
+    """Learn scores by which examples stand out; arguments as of :func:`learn`."""
     told = len(shown) + len(not_shown)
     x = np.vstack([shown, not_shown, sample])
     y = np.arange(len(x)) < len(shown)
@@ -129,17 +176,43 @@ def learn(shown: Vectors, not_shown: Vectors, sample: Vectors) -> Classifier:
             best = _fit(x, y, lighter, ridge, best.solution)
         ways.append(best)
     best = min(ways, key=lambda way: way.loss)
-    scores, others = best.left_out[: len(shown)], x[told:] @ best.solution[:-1]
-    slope, offset = _calibrate(scores, others)
-    likely = _sigmoid(offset + slope * others)
-    quality = _area(scores, best.left_out[told:][likely < 0.5])
-    return Classifier(
-        best.solution[:-1],
-        slope,
-        offset,
-        float(likely.mean().clip(_LEAST_SHOWN / len(sample), 1.0)),
-        quality if len(shown) >= FEW else None,
+    weights = best.solution[:-1]
+    return Separation(
+        weights,
+        best.left_out[: len(shown)],
+        best.left_out[len(shown) : told],
+        x[told:] @ weights,
+        best.left_out[told:],
     )
+
+
+def circumstances(found: Separation) -> tuple[Floats, Floats]:
+    """Tell what a score's meaning depends on, in scores standardised by the sample's lower half.
+
+    How many examples there are, and how high they score, each left out, or else the best of the
+    sample; how much of the sample scores (nearly) as high, and how far it reaches up, which tells
+    how much of it shows the thing; how large it is: in a small collection, what somebody
+    names is a larger part than in a large one; how high what does not show it scores.
+
+    Returns:
+        what the offset of the logit is linear in, and what its slope is.
+    """
+    shown = (found.shown - found.middle) / found.spread
+    sample = (found.sample - found.middle) / found.spread
+    few = len(shown) < FEW
+    reach = max(float(sample.max() if few else shown.mean()), 1.0)
+    count, size = np.log(len(shown)), np.log(len(sample) / 1000)
+    alike, more = (
+        np.log((float((sample > part * reach).sum()) + 0.5) / len(sample)) for part in (0.7, 1.0)
+    )
+    upper = np.log(max(float(np.quantile(sample, 0.9)), 0.05))
+    no = (found.not_shown - found.middle) / found.spread
+    height = float(no.mean()) / reach if len(no) else 0.0
+    far = np.log(reach)
+    scatter = np.log(max(float(sample.std()), 1e-9))
+    both = (1.0, count, float(few), far, alike)
+    slope = (*both, alike * count, scatter, more, size, np.log(len(shown) + 1) * few)
+    return np.array([*both, size, upper, height]), np.array(slope)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,36 +263,6 @@ def _shows_it(shown: Floats, sample: Floats) -> Bools:
     a, b = _mixture(shown, sample)
     found: Bools = (a + b * sample > 0) & (sample > np.median(sample))
     return found
-
-
-def _calibrate(shown: Floats, sample: Floats) -> tuple[float, float]:
-    """Turn scores into probabilities: slope and offset of the logit.
-
-    Scores are measured by the lower half of the sample, which does not show the thing, however
-    common it is.
-    """
-    middle = float(np.median(sample))
-    spread = max(middle - float(np.quantile(sample, 0.16)), 1e-9)
-    told = _circumstances((shown - middle) / spread, np.sort((sample - middle) / spread))
-    slope = float(np.exp(np.clip(told @ np.array(_LOG_SLOPE), -4, 4))) / spread
-    return slope, float(told @ np.array(_OFFSET)) - slope * middle
-
-
-def _circumstances(shown: Floats, sample: Floats) -> Floats:
-    """Tell what a score's meaning depends on, from standardised scores, the sample's sorted.
-
-    How many examples there are; how high they, each left out, or else the best of the sample score;
-    how far the sample reaches up, and how much of it nearly as high as the examples, which tells
-    how much of it shows the thing; and how large it is: in a small collection a thing that somebody
-    names is a larger part than in a large one.
-    """
-    few = len(shown) < FEW
-    reach = max(float(sample[-1] if few else shown.mean()), 1.0)
-    upper, top = np.maximum(np.quantile(sample, (0.9, 0.98)), 1e-3)
-    fifth = max(float(np.quantile(sample, 0.8)), 0.05)
-    alike = (float((sample > 0.7 * reach).sum()) + 0.5) / len(sample)
-    count = np.log([len(shown), reach, upper, top, len(shown) + 1, len(sample), fifth, alike])
-    return np.array([1.0, count[0], few, *count[1:4], count[4] * few, *count[5:]])
 
 
 def _mixture(shown: Floats, sample: Floats) -> tuple[float, float]:
