@@ -13,7 +13,7 @@ from imgsim_edge.infer.duplicates.compare import Compared
 from imgsim_edge.infer.duplicates.frames import picture_in
 from imgsim_edge.infer.duplicates.groups import Group, find_groups
 from imgsim_edge.infer.duplicates.judge import verdict
-from imgsim_edge.infer.duplicates.residual import Overlap, Residual, residual
+from imgsim_edge.infer.duplicates.residual import Overlap, Residual, _cut, residual
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 LIGHT, DARK = (255, 255, 255), (0, 0, 0)
@@ -131,6 +131,22 @@ def test_one_other_word_leaves_a_residual_and_compression_does_not() -> None:
     same = residual(page, softer, size, Overlap((0.01, 0), (0.99, 1)))
     assert same is not None and same.unlike == 0
     assert same.overlap.offset[0] == pytest.approx(0, abs=0.002)
+
+
+def test_pictures_that_differ_when_small_are_not_compared_at_full_size(
+    photographs: dict[str, Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = photographs["coffee"], photographs["chelsea"].resize(photographs["coffee"].size)
+    cut: list[int] = []
+    monkeypatch.setattr(
+        "imgsim_edge.infer.duplicates.residual._cut",
+        lambda image, box, size: cut.append(max(size)) or _cut(image, box, size),
+    )
+    together = Overlap((0, 0), (1, 1))
+    assert residual(one, other, (one.size, other.size), together) is None
+    assert max(cut) < 100
+    assert residual(one, one.resize((300, 200)), (one.size, (300, 200)), together)
+    assert max(cut) > 250
 
 
 def test_the_original_stays(photographs: dict[str, Image.Image], tmp_path: Path) -> None:
