@@ -55,10 +55,11 @@ def browse_command(
     from ..index.image_index import ImageIndex
 
     try:
-        import segno
-
         from ..web import server
         from ..web.app import Page
+
+        if not server.is_loopback(host):
+            import segno
     except ModuleNotFoundError as error:
         raise UsageError(
             f"`imgsim-edge browse` needs {error.name}: pip install 'imgsim-edge[web]'"

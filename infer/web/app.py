@@ -7,16 +7,18 @@ does not show it under the old one's name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import EncoderError, ImgsimError, IndexMismatchError
 from ..index.image_index import ImageIndex
@@ -30,10 +32,11 @@ from .picture_app import PicturePage
 from .review import Review
 from .review_app import ReviewPage
 from .search_app import SearchPage
-from .service.endpoint import Desk
-from .service.labels import LabelEndpoints
 from .thumbnails import Thumbnails, default_cache
 from .uploads import Uploads
+
+if TYPE_CHECKING:
+    from .service.endpoint import Desk
 
 _INDEX_PAGE = "index.html"
 # Written down here, since what the system says of them differs, and a wrong one stops the page.
@@ -43,6 +46,18 @@ _MEDIA_TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
+
+
+class _Later:
+    """An ASGI application that is made when it is first asked: until then it takes no memory."""
+
+    def __init__(self, make: Callable[[], ASGIApp]) -> None:
+        self._make = make
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._app = self._app or self._make()  # nothing is awaited between: it is made once
+        await self._app(scope, receive, send)
 
 
 class Page:
@@ -56,7 +71,6 @@ class Page:
 
     Attributes:
         collection: the photos in order.
-        desk: answers to endpoints, and lets one at a time change something.
         review: the search for duplicates.
         thumbnails: the small pictures.
     """
@@ -74,8 +88,6 @@ class Page:
         self._index = index
         self._read_only = read_only
         self.collection = Collection(index)
-        self.desk = Desk(read_only=read_only)
-        self._labels = LabelEndpoints(index)
         self.review = Review(index, plan_file)
         self._parts = (
             CollectionPage(index, self.collection),
@@ -95,13 +107,15 @@ class Page:
 
         :func:`server.run` puts the guard before it.
         """
+        labels = _Later(self._labels)
         return Starlette(
             routes=[
                 Route("/", self.static),
                 Route("/static/{name}", self.static),
                 Route("/api/state", self.state),
                 *(self._open(route) for part in self._parts for route in part.routes()),
-                *(self.desk.route(one, "/api") for one in self._labels.endpoints()),
+                Route("/api/labels/{rest:path}", labels),
+                Route("/api/photos/{id:int}/labels", labels),
                 *more,
             ],
             exception_handlers={
@@ -111,6 +125,20 @@ class Page:
                 Exception: as_failed,
             },
         )
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Answers to endpoints, and lets one at a time change something."""
+        from .service.endpoint import Desk
+
+        return Desk(read_only=self._read_only)
+
+    def _labels(self) -> ASGIApp:
+        """Make what answers about labels."""
+        from .service.labels import LabelEndpoints
+
+        endpoints = LabelEndpoints(self._index).endpoints()
+        return Router([self.desk.route(endpoint, "/api") for endpoint in endpoints])
 
     def _open(self, route: Route) -> Route:
         """Close a route by which something is decided where this page only shows."""

@@ -1,7 +1,8 @@
-"""What the page can ask for about the collection: its folders, months and photos."""
+"""What the page can ask for about the collection: its folders, months, labels and photos."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import islice
 
 import numpy as np
@@ -39,6 +40,7 @@ class CollectionPage:
         return [
             Route("/api/folders", self.folders),
             Route("/api/cameras", self.cameras),
+            Route("/api/labels", self.labels),
             Route("/api/sections", self.sections),
             Route("/api/photos", self.photos),
             Route("/api/photos/{id:int}", self.photo),
@@ -70,18 +72,29 @@ class CollectionPage:
             ]
         )
 
+    def labels(self, request: Request) -> Response:
+        """List the labels in the order of their names, and how much was said about each."""
+        return as_json({"labels": [asdict(label) for label in self._index.labels()]})
+
     def sections(self, request: Request) -> Response:
         """Count the photos under each heading of a ``folder`` in an ``order``.
 
         Of the photos those for which :func:`~.messages.filter_of` holds, here as below.
 
         A heading is a month (``"2024-05"``; null for photos without a date) or the key of a folder.
+        Where no order is asked for and no photo has a date, it is that of folders: they tell more.
         """
         listing = self._collection.current()
-        found = listing.sections(self._places(request, listing), order_of(request))
+        order = order_of(request)
+        places = self._places(request, listing)
+        found = listing.sections(places, order)
+        if not request.query_params.get("order") and all(s.heading is None for s in found):
+            order, places = "path", np.sort(places)
+            found = listing.sections(places, order)
         return as_json(
             {
                 "generation": listing.generation,
+                "order": order,
                 "sections": [{"heading": s.heading, "photos": s.photos} for s in found],
             }
         )
@@ -89,15 +102,15 @@ class CollectionPage:
     def photos(self, request: Request) -> Response:
         """List ``count`` photos from ``first`` on, of a ``folder``, in an ``order``."""
         listing = self._collection.current()
-        ids = listing.by_path[self._places(request, listing)]
-        first = number_of(request, "first", 0, len(ids))
+        places = self._places(request, listing)
+        first = number_of(request, "first", 0, len(places))
         count = number_of(request, "count", MOST_LISTED, MOST_LISTED)
-        wanted = ids[first : first + count].tolist()
+        wanted = listing.by_path[places[first : first + count]].tolist()
         found = {photo.id: photo for photo in self._index.photos(wanted)}
         return as_json(
             {
                 "generation": listing.generation,
-                "total": len(ids),
+                "total": len(places),
                 # One that has left since then stays as a gap, so that the others keep their places.
                 "photos": [brief(found[n]) if n in found else None for n in wanted],
             }

@@ -6,10 +6,12 @@ import hashlib
 import os
 import threading
 import time
+from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -121,6 +123,8 @@ class Listing:
         first, stop = (folder.first, folder.stop) if folder else (0, len(self.by_path))
         if order == "path":
             places = np.arange(first, stop)
+        elif folder is None:
+            places = self.by_taken
         else:
             places = self.by_taken[(self.by_taken >= first) & (self.by_taken < stop)]
         return places if only is None else places[np.isin(self.by_path[places], only)]
@@ -200,34 +204,42 @@ class Collection:
 def _listing(index: ImageIndex) -> Listing:
     # A photo that comes between these two lines is seen, and looked at again at the next call.
     generation = index.generation
-    rows = []
+    ids, taken, numbers = array("q"), array("q"), array("q")
+    names: list[str] = []
+    folders: dict[str, tuple[int, str]] = {}  # as paths begin → number of the folder, its path
     cameras: Counter[str] = Counter()
     for photo in index.photos():
-        folder, name = os.path.split(photo.path)
-        taken = photo.metadata.taken_ms if photo.metadata else None
-        if photo.metadata and photo.metadata.camera:
-            cameras[photo.metadata.camera] += 1
-        # What is in a folder stays together, and comes before what is in those below it.
-        rows.append(
-            (
-                f"{folder.replace(os.sep, chr(0))}\0",
-                name,
-                photo.id,
-                _UNDATED if taken is None else taken,
-            )
-        )
-    rows.sort()
-    starts = [n for n, row in enumerate(rows) if n == 0 or row[0] != rows[n - 1][0]]
-    starting = [rows[n][0][:-1].replace("\0", os.sep) for n in starts]
-    taken_ms = np.array([row[3] for row in rows], dtype=np.int64)
+        path = str(photo.path)
+        above, separator, name = path.rpartition(os.sep)
+        folder = folders.get(above + separator)
+        if folder is None:
+            folder = folders[above + separator] = len(folders), str(photo.path.parent)
+        ids.append(photo.id)
+        names.append(name)
+        numbers.append(folder[0])
+        about = photo.metadata
+        taken.append(_UNDATED if about is None or about.taken_ms is None else about.taken_ms)
+        if about and about.camera:
+            cameras[about.camera] += 1
+    # What is in a folder stays together, and comes before what is in those below it.
+    ordered = sorted(folders.values(), key=lambda folder: folder[1].split(os.sep))
+    starting = [path for _, path in ordered]
+    ranks = np.empty(len(ordered), dtype=np.int64)
+    ranks[[number for number, _ in ordered]] = np.arange(len(ordered))
+    rank = ranks[np.array(numbers, dtype=np.int64)]
+    places = np.argsort(rank, kind="stable")
+    starts = np.searchsorted(rank[places], np.arange(len(ordered) + 1)).tolist()
+    for first, stop in pairwise(starts):
+        places[first:stop] = sorted(places[first:stop].tolist(), key=names.__getitem__)
+    taken_ms = np.array(taken, dtype=np.int64)[places]
     info = index.info()
     return Listing(
         generation=generation,
-        by_path=np.array([row[2] for row in rows], dtype=np.int64),
+        by_path=np.array(ids, dtype=np.int64)[places],
         taken=taken_ms,
-        by_taken=np.lexsort((np.arange(len(rows)), -np.maximum(taken_ms, _UNDATED + 1))),
-        folders=_tree(starting, [*starts, len(rows)], info.roots),
-        starts=np.array(starts, dtype=np.int64),
+        by_taken=np.lexsort((np.arange(len(ids)), -np.maximum(taken_ms, _UNDATED + 1))),
+        folders=_tree(starting, starts, info.roots),
+        starts=np.array(starts[:-1], dtype=np.int64),
         starting=[_key(name) for name in starting],
         cameras=dict(sorted(cameras.items())),
         roots=info.roots,
@@ -238,7 +250,7 @@ def _listing(index: ImageIndex) -> Listing:
 def _tree(names: list[str], starts: list[int], roots: Iterable[Path]) -> dict[str, Folder]:
     """Find the folders that were indexed and those below them that have photos below them."""
     spans: dict[Path, tuple[int, int]] = {}
-    for name, first, stop in zip(names, starts, starts[1:], strict=False):
+    for name, (first, stop) in zip(names, pairwise(starts), strict=True):
         folder = Path(name)
         for above in (folder, *folder.parents):
             spans[above] = (spans.get(above, (first,))[0], stop)

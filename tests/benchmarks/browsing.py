@@ -34,12 +34,15 @@ from imgsim_edge.infer.catalogue.writer import Batch
 from imgsim_edge.infer.encoder.embed import content_digest
 from imgsim_edge.infer.encoder.onnx_encoder import Encoder
 from imgsim_edge.infer.index.image_index import ImageIndex
+from imgsim_edge.infer.photos.metadata import PhotoMetadata
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 PROGRAM = "import sys; from imgsim_edge.infer.cli import main; sys.exit(main())"
 IN_A_FOLDER = 1000  # photos
 SIZE = (96, 64)  # of a photo in pixels
+BEGIN, END = 1_262_304_000_000, 1_735_689_600_000  # photos were taken in these 15 years, in ms
+CAMERAS = 5
 JUMPS = 10
 SCROLL = """async ([step, frames]) => {
     const times = [];
@@ -136,7 +139,11 @@ def make(top: Path, count: int) -> None:
                         status.st_mtime_ns,
                         digest,
                         *SIZE,
-                        0,
+                        PhotoMetadata(
+                            taken_ms=int(random.integers(BEGIN, END)),
+                            taken_source="exif",
+                            camera=f"Camera {number % CAMERAS}",
+                        ),
                     )
                 )
                 vector = random.standard_normal(encoder.dimension).astype(np.float32)

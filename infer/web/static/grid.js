@@ -183,6 +183,7 @@ export class Grid {
     const layout = this.#layout;
     const scrolled = scrollY - this.#top();
     const past = scrolled * this.#stretch;
+    this.onscroll(); // before rows change: nothing has to be laid out for what it measures
     const wanted = new Set();
     if (layout.lines) {
       const to = layout.lineAt(past + 2 * innerHeight);
@@ -200,7 +201,6 @@ export class Grid {
       const row = this.#rows.get(number) ?? this.#add(number);
       row.style.transform = `translateY(${layout.line(number).top - past + scrolled}px)`;
     }
-    this.onscroll();
   }
 
   /** The Tab key leads to a photo in sight. */

@@ -150,24 +150,17 @@ async function showCollection(isBack) {
 }
 
 async function fillCollection(asked, fill) {
-  const { order } = asked;
-  let sections = [];
-  let chosen = order || "taken";
+  let sections, order;
   try {
-    ({ sections } = await ask(`api/sections?${new URLSearchParams({ ...asked, order: chosen })}`));
-    // Where no photo has a date, the folders tell more.
-    if (!order && sections.every(({ heading }) => heading === null)) {
-      chosen = "path";
-      ({ sections } = await ask(`api/sections?${new URLSearchParams({ ...asked, order: chosen })}`));
-    }
+    ({ sections, order } = await ask(`api/sections?${new URLSearchParams(asked)}`));
   } catch (error) {
     if (error.status === 404) location.hash = write({ ...asked, view: "collection", folder: "" }); // it has gone
     else complain(error.message);
     return;
   }
-  wishes = { ...asked, order: chosen };
-  element("order").value = chosen;
-  const isByMonth = chosen === "taken";
+  wishes = { ...asked, order };
+  element("order").value = order;
+  const isByMonth = order === "taken";
   const name = isByMonth ? month : sections.length > 1 ? above.label.bind(above) : () => undefined;
   const parts = isByMonth && isThin(sections) ? years(sections) : sections;
   fill(parts.map(({ heading, photos }) => ({ heading: name(heading), photos })));
@@ -307,9 +300,12 @@ async function poll() {
     const now = await ask("api/state");
     const wasLost = !element("lost").hidden;
     element("lost").hidden = true;
-    if (now.generation !== state.generation) await follow(now);
-    else if (wasLost && shown === "answers") answers.refresh();
-    if (polls++ % LABELS === 0 || now.generation !== state.generation) await labels.refresh(now.generation);
+    const isOther = now.generation !== state.generation;
+    if (!isOther && wasLost && shown === "answers") answers.refresh();
+    await Promise.all([
+      isOther && follow(now),
+      (polls++ % LABELS === 0 || isOther) && labels.refresh(now.generation),
+    ]);
     state = now;
     tellState();
     if (wasLost) {

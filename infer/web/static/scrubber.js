@@ -10,6 +10,8 @@ export class Scrubber {
   #bubble;
   #marker;
   #years;
+  #height = 0; // CSS pixels
+  #place = 0; // of the marker, in CSS pixels from the top
 
   constructor(element, grid) {
     this.#element = element;
@@ -41,9 +43,10 @@ export class Scrubber {
 
   draw() {
     const { layout } = this.#grid;
-    const height = this.#element.clientHeight;
     this.#element.hidden = layout.sections.length < 2 || !this.year;
-    if (this.#element.hidden || !height) return;
+    const height = this.#element.clientHeight;
+    this.#height = height;
+    if (!height) return;
     const labels = [];
     let last = -CLOSEST;
     let before = null;
@@ -68,7 +71,11 @@ export class Scrubber {
   /** Show where the window is. */
   follow() {
     const { layout, past } = this.#grid;
-    if (layout.height) this.#marker.style.top = `${Math.min(1, past / layout.height) * 100}%`;
+    if (!layout.height) return;
+    const place = Math.round(Math.min(1, past / layout.height) * this.#height);
+    if (place === this.#place) return; // most frames: the page is drawn anew for every change
+    this.#place = place;
+    this.#marker.style.transform = `translateY(${place}px)`;
   }
 
   #drag(event) {

@@ -1,11 +1,11 @@
 // A photo in a grid or among answers: a link with its picture, and a button to select it.
 
-import { icon, make, thumbnail } from "./page.js";
+import { make, thumbnail } from "./page.js";
 
 /** Make a tile; :func:`fill` gives it its photo. */
 export function makeTile() {
   const link = make("a", { className: "tile", tabIndex: -1 }, make("img", { alt: "", draggable: false }));
-  const pick = make("button", { type: "button", className: "pick", tabIndex: -1 }, icon("check"));
+  const pick = make("button", { type: "button", className: "pick", tabIndex: -1 });
   return { link, pick };
 }
 
