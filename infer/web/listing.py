@@ -222,7 +222,7 @@ def _listing(index: ImageIndex) -> Listing:
         if about and about.camera:
             cameras[about.camera] += 1
     # What is in a folder stays together, and comes before what is in those below it.
-    ordered = sorted(folders.values(), key=lambda folder: folder[1].split(os.sep))
+    ordered = sorted(folders.values(), key=lambda folder: Path(folder[1]).parts)
     starting = [path for _, path in ordered]
     ranks = np.empty(len(ordered), dtype=np.int64)
     ranks[[number for number, _ in ordered]] = np.arange(len(ordered))

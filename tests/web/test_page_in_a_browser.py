@@ -689,7 +689,7 @@ def test_only_what_is_in_sight_is_in_the_page(browser: Any, address: str) -> Non
     ]
     page.route(
         "**/api/sections?*",
-        lambda route: route.fulfill(json={"generation": 1, "sections": sections}),
+        lambda route: route.fulfill(json={"generation": 1, "order": "taken", "sections": sections}),
     )
     page.route("**/api/photos?*", pretend)
     page.route("**/thumbnail/**", lambda route: route.abort())
