@@ -1,40 +1,37 @@
-"""What an export needs to tell classes apart: a temperature, and where the classes lie."""
+"""What an export needs to tell classes: a temperature, and where the classes lie."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..infer.arrays import Pixels, Vectors
 from ..infer.encoder.classes import ClassRegions, PhotoClassifier
-from ..infer.encoder.onnx_encoder import OUTPUT_NAME, PROBABILITIES_NAME
-from ..train.data.split import TEST, TRAIN, VALID
+from ..infer.encoder.onnx_encoder import PROBABILITIES_NAME
+from ..train.data.split import TEST, VALID
+from ..train.run_folder import LINEAR, PLAIN
 from .convert import LEAST_PROBABILITY
 from .errors import ExportError
 from .parity import BATCH
 from .photos import RunPhotos
 
 MOST_PHOTOS = 2000  # of each part that is looked at
-TURNED_AWAY = 0.05  # fraction of the validation photos that count as strangers
+TURNED_AWAY = 0.1  # fraction of known photos that may count as strangers
+DIRECTIONS = 50  # in which known photos differ most, at most
+_FOLDS = 5
 _TEMPERATURES = np.geomspace(0.05, 20, 241)
+# What temperatures usually are, and how widely their logarithms scatter. Discriminants of few
+# photos are much too sure of themselves; trained networks are a little (Guo et al., table 1).
+USUAL_TEMPERATURE = {LINEAR: 6.0, PLAIN: 1.5}
+_SCATTER = 0.7
 _BINS = 10  # of the expected calibration error
 
-
-@dataclass(frozen=True, eq=False)
-class FittedClasses:
-    """What was fitted for the classes.
-
-    Attributes:
-        temperature: with the lowest cross-entropy on the validation photos.
-        regions: where the classes lie.
-    """
-
-    temperature: float
-    regions: ClassRegions
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -56,40 +53,85 @@ class MeasuredClasses:
     strangers: float
 
 
-def fit_classes(whole: Any, names: Sequence[str], photos: RunPhotos) -> FittedClasses:
-    """Fit temperature and regions.
+def fit_temperature(whole: Any, names: Sequence[str], photos: RunPhotos, usual: float) -> float:
+    """Find the temperature that is most probable after the validation photos.
+
+    Few photos say little: what temperatures usually are counts as well, as a prior.
 
     Args:
-        whole: a Keras model that gives embeddings and probabilities, see ``with_classes``.
+        whole: a Keras model that gives probabilities, see ``with_classes``.
         names: of the classes, in the order of its probabilities.
         photos: of the run.
+        usual: temperature of such networks, of ``USUAL_TEMPERATURE``.
 
     Raises:
-        ExportError: no photo is kept for validation, or a class has none to train on.
+        ExportError: no photo is kept for validation.
     """
     if not photos.count((VALID,)):
         raise ExportError("the run has no validation photos to calibrate probabilities on")
-    place = {name: n for n, name in enumerate(names)}
     valid = photos.take((VALID,), MOST_PHOTOS)
-    given = _run(whole, valid.pixels)
-    truth = np.array([place[label] for label in valid.labels])
-    logits = np.log(np.maximum(given[PROBABILITIES_NAME].astype(np.float64), LEAST_PROBABILITY))
-    losses = [_cross_entropy(logits / t, truth) for t in _TEMPERATURES]
+    given = _run(whole, valid.pixels)[PROBABILITIES_NAME]
+    logits = np.log(np.maximum(given.astype(np.float64), LEAST_PROBABILITY))
+    truth = np.array([names.index(name) for name in valid.labels])
+    return likeliest_temperature(logits, truth, usual)
 
-    trained = photos.take((TRAIN,), MOST_PHOTOS)
-    embeddings = _unit(_run(whole, trained.pixels)[OUTPUT_NAME])
-    own = np.array([place[label] for label in trained.labels])
-    missing = [name for n, name in enumerate(names) if not (own == n).any()]
-    if missing:
-        raise ExportError(f"class {missing[0]!r} has no training photo to know it by")
-    centre = embeddings.mean(axis=0)
-    means = [_unit(embeddings[own == n] - centre).mean(axis=0) for n in range(len(names))]
-    regions = ClassRegions(centre, _unit(np.stack(means)), -1.0)
-    near = regions.nearness(_unit(given[OUTPUT_NAME]))
-    least = float(np.quantile(near, TURNED_AWAY))
-    return FittedClasses(
-        float(_TEMPERATURES[int(np.argmin(losses))]), ClassRegions(centre, regions.means, least)
-    )
+
+def likeliest_temperature(logits: Floats, truth: Any, usual: float) -> float:
+    """Find the temperature of highest posterior probability.
+
+    Args:
+        logits: shape = (photos, classes).
+        truth: shape = (photos,), the class of each.
+        usual: what it usually is.
+    """
+    surprise = [_cross_entropy(logits / t, truth) * len(truth) for t in _TEMPERATURES]
+    unusual = (np.log(_TEMPERATURES / usual) / _SCATTER) ** 2 / 2
+    return float(_TEMPERATURES[int(np.argmin(surprise + unusual))])
+
+
+def fit_regions(
+    trained: Vectors, trained_of: Any, valid: Vectors, valid_of: Any, classes: int
+) -> ClassRegions:
+    """Find where classes lie, and from where on a photo is a stranger.
+
+    Nearness is measured by cross-validation over all known photos, so that few of them are enough
+    to tell what is usual; the limit is the conformal quantile (Vovk et al., Algorithmic Learning in
+    a Random World, 2005). Convolutions that were trained know their training photos: where these
+    are nearer than those for validation by more than chance, the limit is lowered by as much.
+
+    Args:
+        trained: features of training photos, float32, shape = (photos, features).
+        trained_of: the class of each, 0 to ``classes`` − 1.
+        valid: likewise of photos for validation; may be none.
+        valid_of: the class of each.
+        classes: how many there are; each needs a photo.
+    """
+    features = np.concatenate([trained, valid])
+    own = np.concatenate([trained_of, valid_of])
+    fold = np.random.default_rng(0).permutation(len(own)) % min(_FOLDS, len(own))
+    near = np.empty(len(own))
+    for n in range(fold.max() + 1):
+        near[fold == n] = _regions(features[fold != n], own[fold != n], classes).nearness(
+            features[fold == n]
+        )
+    rank = max(int(TURNED_AWAY * (len(near) + 1)), 1)
+    least = float(np.sort(near)[rank - 1])
+    seen, unseen = near[: len(trained)], near[len(trained) :]
+    if len(unseen) > 1:
+        lost = float(seen.mean() - unseen.mean())
+        if lost > 2 * unseen.std(ddof=1) / np.sqrt(len(unseen)):
+            least -= lost
+    return replace(_regions(features, own, classes), least=least)
+
+
+def _regions(features: Vectors, own: Any, classes: int) -> ClassRegions:
+    centre = features.mean(axis=0)
+    moved = _unit(features - centre)
+    # A class without a photo in this part lies nowhere.
+    means = [moved[own == n].sum(axis=0) for n in range(classes)]
+    axes = np.linalg.svd(moved, full_matrices=False)[2]
+    directions = axes[: min(DIRECTIONS, len(features) // 2)]
+    return ClassRegions(centre, directions, _unit(np.stack(means)), -1.0)
 
 
 def measure_classes(path: Path, whole: Any, photos: RunPhotos) -> MeasuredClasses | None:
@@ -100,7 +142,7 @@ def measure_classes(path: Path, whole: Any, photos: RunPhotos) -> MeasuredClasse
     classifier = PhotoClassifier(path)
     found = classifier.classify(test.pixels)
     truth = np.array([classifier.classes.index(label) for label in test.labels])
-    _, calibrated = classifier.encoder.embeddings_and_probabilities(test.pixels)
+    calibrated, _ = classifier.encoder.probabilities_and_features(test.pixels)
     return MeasuredClasses(
         photos=len(truth),
         accuracy=float((calibrated.argmax(axis=1) == truth).mean()),

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..infer.encoder.onnx_encoder import (
     DETAILS_NAME,
+    FEATURES_NAME,
     INPUT_NAME,
     OUTPUT_NAME,
     PROBABILITIES_NAME,
@@ -20,7 +21,7 @@ from ..infer.encoder.onnx_encoder import (
 from ..infer.encoder.session import cpu_session, session_options
 from ..train.backend import INSTALL, import_keras
 from ..train.errors import MissingExtraError
-from ..train.network import DETAILS_LAYER, EMBEDDING_LAYER, OUTPUT_LAYER
+from ..train.network import DETAILS_LAYER, EMBEDDING_LAYER, FEATURES_LAYER, OUTPUT_LAYER
 from .errors import ExportError
 
 OPSET = 17
@@ -65,8 +66,17 @@ def cut_classifier(classifier: Any, units: int, details: bool = True) -> Any:
 
 
 def with_classes(cut: Any, classifier: Any) -> Any:
-    """Let a cut classifier give the probabilities of its classes, too; uncalibrated."""
-    outputs = {**cut.output, PROBABILITIES_NAME: classifier.get_layer(OUTPUT_LAYER).output}
+    """Let a cut classifier tell classes, too.
+
+    Returns:
+        a Keras model that also gives the probabilities of its classes, uncalibrated, and the
+        features that tell strangers: the backbone's last map, averaged.
+    """
+    outputs = {
+        **cut.output,
+        PROBABILITIES_NAME: classifier.get_layer(OUTPUT_LAYER).output,
+        FEATURES_NAME: classifier.get_layer(FEATURES_LAYER).output,
+    }
     return import_keras().Model(classifier.input, outputs)
 
 
@@ -103,6 +113,9 @@ def convert(cut: Any, temperature: float = 1.0) -> Any:
                     vectors = tf.concat([1.0 - vectors, vectors], axis=1)
                 logits = tf.math.log(tf.maximum(vectors, LEAST_PROBABILITY)) / temperature
                 given[name] = tf.nn.softmax(logits)
+                continue
+            if name == FEATURES_NAME:
+                given[name] = vectors
                 continue
             lengths = tf.sqrt(tf.reduce_sum(vectors * vectors, axis=1, keepdims=True))
             given[name] = vectors / tf.maximum(lengths, SHORTEST)

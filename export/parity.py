@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ..infer.arrays import Pixels, Vectors
 from ..infer.encoder.onnx_encoder import (
     DETAILS_NAME,
+    EXTRAS,
     INPUT_NAME,
     OUTPUT_NAME,
-    PROBABILITIES_NAME,
     Encoder,
 )
 from ..infer.encoder.session import cpu_session, session_options
@@ -73,7 +73,7 @@ def unoptimised_vectors(path: Path, pixels: Pixels) -> dict[str, Vectors]:
 
     off = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = cpu_session(str(path), session_options(graph_optimization_level=off))
-    names = [one.name for one in session.get_outputs() if one.name != PROBABILITIES_NAME]
+    names = [one.name for one in session.get_outputs() if one.name not in EXTRAS]
     parts = [
         session.run(names, {INPUT_NAME: pixels[at : at + BATCH]})
         for at in range(0, len(pixels), BATCH)

@@ -10,8 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..infer.arrays import Pixels, Vectors
-from ..infer.encoder.classes import REGIONS_KEY
+from ..infer.encoder.classes import REGIONS_KEY, ClassRegions
 from ..infer.encoder.onnx_encoder import DETAILS_NAME, OUTPUT_NAME, Encoder
 from ..infer.machine import available_cores
 from ..infer.progress import say
@@ -20,7 +22,14 @@ from ..train.backend import configure
 from ..train.classifier.checkpoint import load_model
 from ..train.data.split import TEST, TRAIN, VALID, read_split
 from ..train.run_folder import SPLIT, Run, open_run, write_json, write_whole
-from .classes import MeasuredClasses, fit_classes, measure_classes
+from .classes import (
+    MOST_PHOTOS,
+    USUAL_TEMPERATURE,
+    MeasuredClasses,
+    fit_regions,
+    fit_temperature,
+    measure_classes,
+)
 from .convert import convert, cut_classifier, normalise, with_classes
 from .errors import ExportError
 from .judge import Attempt, Judge, as_line, mean_average_precision
@@ -130,13 +139,14 @@ def export_encoder(
         say(_without_details(quality))
         cut = cut_classifier(classifier, units, details=False)
         model = convert(cut)
-    fitted, whole = None, cut
+    temperature, whole = None, cut
     if options.classify:
         if len(json.dumps(run.classes(), ensure_ascii=False)) > MOST_NAMES:
             raise ExportError("the run has more class names than an encoder's metadata can hold")
         whole = with_classes(cut, classifier)
-        fitted = fit_classes(whole, run.classes(), photos)
-        model = convert(whole, fitted.temperature)
+        usual = USUAL_TEMPERATURE[run.settings.recipe]
+        temperature = fit_temperature(whole, run.classes(), photos, usual)
+        model = convert(whole, temperature)
     split = read_split(run.folder / SPLIT)
 
     # The float32 encoder must be right before anything smaller is made of it.
@@ -151,9 +161,9 @@ def export_encoder(
         words = words.format(photos=smaller.calibration_photos, name=smaller.chosen.name)
     metadata = describe(run, split, words, options.licence)
     metadata[METADATA_KEY] = _rarity(model, photos).to_text()
-    if fitted is not None:
-        metadata["temperature"] = f"{fitted.temperature:.4g}"
-        metadata[REGIONS_KEY] = fitted.regions.to_text()
+    if temperature is not None:
+        metadata["temperature"] = f"{temperature:.4g}"
+        metadata[REGIONS_KEY] = _regions(model, run.classes(), photos).to_text()
     content = stamp(model, metadata)
     measured: dict[str, Any] = {}
 
@@ -163,7 +173,7 @@ def export_encoder(
         if smaller is None:
             require_parity(measured["optimised"], "the encoder with and without optimisation")
         measured["digest"] = Encoder(part).digest
-        if fitted is not None:
+        if temperature is not None:
             measured["classes"] = measure_classes(part, whole, photos)
 
     write_whole(out, write)
@@ -226,6 +236,18 @@ def _rarity(model: Any, photos: RunPhotos) -> Rarity:
     """Measure what a cosine of this encoder is worth, on photos of all parts."""
     pixels = photos.take((TRAIN, TEST, VALID), SAMPLE).pixels
     return Rarity.of(_vectors(model, pixels)[OUTPUT_NAME])
+
+
+def _regions(model: Any, names: Sequence[str], photos: RunPhotos) -> ClassRegions:
+    """Find out where the classes lie in what this very file, rounded or not, makes of photos."""
+    known = [photos.take((part,), MOST_PHOTOS) for part in (TRAIN, VALID)]
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "encoder.onnx"
+        path.write_bytes(model.SerializeToString())
+        encoder = Encoder(path)
+        features = [encoder.probabilities_and_features(own.pixels)[1] for own in known]
+    places = [np.array([names.index(label) for label in own.labels]) for own in known]
+    return fit_regions(features[0], places[0], features[1], places[1], len(names))
 
 
 def _smaller(model: Any, photos: RunPhotos, options: Options, threads: int) -> Quantised | None:

@@ -2,7 +2,8 @@
 
 An exported file may give, beside its vectors, probabilities of classes, calibrated by a temperature
 (Guo et al., On Calibration of Modern Neural Networks, ICML 2017). They sum to one whatever is on
-the photo; so the file also says where its classes lie, and from how far away a photo is a stranger.
+the photo; so the file also gives features of the photo, and says where those of its classes lie,
+and from how far away a photo is a stranger.
 """
 
 from __future__ import annotations
@@ -23,38 +24,55 @@ CLASSES_KEY, REGIONS_KEY = "classes", "class_regions"  # of the file's metadata
 
 @dataclass(frozen=True, eq=False)
 class ClassRegions:
-    """Where in an encoder's space its classes lie.
+    """Where in the space of an encoder's features its classes lie.
+
+    A photo is near when most of its features lie in the directions in which known photos differ
+    (the idea of ViM: Wang et al., Out-Of-Distribution with Virtual-logit Matching, CVPR 2022) and
+    when it is like the mean of a class.
 
     Attributes:
-        centre: mean of the training photos, float32, shape = (dimension,).
-        means: of each class seen from there, float32, shape = (classes, dimension), unit length.
-        least_cosine: with the nearest mean, below which a photo is a stranger.
+        centre: mean of the known photos' features, float32, shape = (features,).
+        directions: their first principal components, seen from there, each photo of unit length:
+            float32, shape = (directions, features).
+        means: of each class seen from there, float32, shape = (classes, features), unit length.
+        least: nearness below which a photo is a stranger.
     """
 
     centre: Vectors
+    directions: Vectors
     means: Vectors
-    least_cosine: float
+    least: float
 
-    def nearness(self, embeddings: Vectors) -> Vectors:
-        """Give each photo's cosine with the nearest class: float32, shape = (photos,)."""
-        moved = embeddings - self.centre
+    def nearness(self, features: Vectors) -> Vectors:
+        """Tell how near photos are to what is known.
+
+        Args:
+            features: float32, shape = (photos, features).
+
+        Returns:
+            the mean of the part of each photo that lies in the directions (its squared length) and
+            of its cosine with the nearest class: float32, shape = (photos,), in [-0.5, 1].
+        """
+        moved = features - self.centre
         lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-        cosines = (moved / np.where(lengths > 0, lengths, 1)) @ self.means.T
-        return np.asarray(cosines.max(axis=1), np.float32)
+        moved /= np.where(lengths > 0, lengths, 1)
+        inside = ((moved @ self.directions.T) ** 2).sum(axis=1)
+        return np.asarray((inside + (moved @ self.means.T).max(axis=1)) / 2, np.float32)
 
     def to_text(self) -> str:
         """Write it as text for an encoder's metadata."""
         return json.dumps(
             {
                 "centre": _packed(self.centre),
+                "directions": _packed(self.directions),
                 "means": _packed(self.means),
-                "least_cosine": self.least_cosine,
+                "least": self.least,
             }
         )
 
     @classmethod
     def from_text(cls, text: str, classes: int, dimension: int) -> ClassRegions:
-        """Read what :meth:`to_text` wrote.
+        """Read what :meth:`to_text` wrote, for that many features.
 
         Raises:
             ValueError: it is something else.
@@ -63,8 +81,9 @@ class ClassRegions:
             content = json.loads(text)
             return cls(
                 _unpacked(content["centre"]).reshape(dimension),
+                _unpacked(content["directions"]).reshape(-1, dimension),
                 _unpacked(content["means"]).reshape(classes, dimension),
-                float(content["least_cosine"]),
+                float(content["least"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no class regions: {error}") from error
@@ -89,8 +108,7 @@ class Classification:
 
     Attributes:
         classes: all of them, the most probable first.
-        nearness: cosine of the photo with the nearest class, both seen from the mean of what was
-            trained on, in [-1, 1].
+        nearness: to what is known, see :meth:`ClassRegions.nearness`, in [-0.5, 1].
         is_stranger: the photo is farther from every class than nearly all photos of a class are:
             it shows none of them, whatever the probabilities say.
     """
@@ -122,7 +140,7 @@ class PhotoClassifier:
         try:
             names = json.loads(told.get(CLASSES_KEY, "null"))
             self._regions = ClassRegions.from_text(
-                told.get(REGIONS_KEY, "null"), count, self.encoder.dimension
+                told.get(REGIONS_KEY, "null"), count, self.encoder.features_dimension
             )
         except ValueError:
             names = None
@@ -143,20 +161,18 @@ class PhotoClassifier:
             ValueError: the batch has another type or shape.
             EncoderError: the network failed.
         """
-        embeddings, probabilities = self.encoder.embeddings_and_probabilities(images)
+        probabilities, features = self.encoder.probabilities_and_features(images)
         found = []
-        for chances, near in zip(probabilities, self._regions.nearness(embeddings), strict=True):
+        for chances, near in zip(probabilities, self._regions.nearness(features), strict=True):
             order = np.argsort(-chances, kind="stable").tolist()
             named = tuple(ClassChance(self.classes[n], float(chances[n])) for n in order)
-            found.append(
-                Classification(named, float(near), bool(near < self._regions.least_cosine))
-            )
+            found.append(Classification(named, float(near), bool(near < self._regions.least)))
         return found
 
 
 def _packed(numbers: Vectors) -> str:
-    return base64.b64encode(np.asarray(numbers, "<f4").tobytes()).decode()
+    return base64.b64encode(np.asarray(numbers, "<f2").tobytes()).decode()
 
 
 def _unpacked(text: str) -> Vectors:
-    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f2").astype(np.float32)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:  # an index of unchanged files is looked at without Pillow
 
 
 INPUT_NAME, OUTPUT_NAME, DETAILS_NAME = "images", "embeddings", "details"
-PROBABILITIES_NAME = "probabilities"  # of the classes: may be there; vectors do without
+PROBABILITIES_NAME = "probabilities"  # of the classes
+FEATURES_NAME = "features"  # by which a photo of none of them is told
+EXTRAS = (PROBABILITIES_NAME, FEATURES_NAME)  # both may be there; vectors do without
 RUN_BATCH = 4  # photos in one run of the network; more make none of them quicker, but take memory
 IMAGE_SIZES = range(32, 1024 + 1)  # pixels, that an encoder may take
 DIMENSIONS = range(8, 4096 + 1)  # of the vectors that it may give
@@ -45,6 +47,7 @@ class Contract:
         dimension: length of the embeddings it gives.
         details_dimension: length of the details it gives; 0 where it gives none.
         class_count: of the classes whose probabilities it gives; 0 where it gives none.
+        features_dimension: length of the features it gives; 0 where it gives none.
         metadata: the file's ``metadata_props``.
     """
 
@@ -52,6 +55,7 @@ class Contract:
     dimension: int
     details_dimension: int
     class_count: int
+    features_dimension: int
     metadata: dict[str, str]
 
 
@@ -141,6 +145,11 @@ class Encoder:
         return self._contract.class_count
 
     @property
+    def features_dimension(self) -> int:
+        """Length of the features that tell strangers of all classes; 0 where it gives none."""
+        return self._contract.features_dimension
+
+    @property
     def metadata(self) -> dict[str, str]:
         """What the file says about its origin (producer, backbone, training data, licence, …)."""
         return self._contract.metadata
@@ -180,28 +189,28 @@ class Encoder:
         none = np.empty((len(images), 0), np.float32)
         return Encodings(given[OUTPUT_NAME], given.get(DETAILS_NAME, none))
 
-    def embeddings_and_probabilities(self, images: Pixels) -> tuple[Vectors, Vectors]:
-        """Encode photos and tell their classes, in one run of the network.
+    def probabilities_and_features(self, images: Pixels) -> tuple[Vectors, Vectors]:
+        """Tell the classes of photos, and what tells strangers, in one run of the network.
 
         Args:
             images: as for :meth:`encode`.
 
         Returns:
-            embeddings, float32, shape = (batch, dimension), and probabilities, float32,
-            shape = (batch, class_count), whose rows sum to 1.
+            probabilities, float32, shape = (batch, class_count), whose rows sum to 1, and features,
+            float32, shape = (batch, features_dimension), of any length.
 
         Raises:
-            ValueError: the batch has another type or shape, or it gives no probabilities.
+            ValueError: the batch has another type or shape, or it gives no such outputs.
             EncoderError: the network failed or gave something other than probabilities.
         """
-        if not self.class_count:
-            raise ValueError(f"{self.path} gives no probabilities")
-        widths = {OUTPUT_NAME: self.dimension, PROBABILITIES_NAME: self.class_count}
+        widths = {PROBABILITIES_NAME: self.class_count, FEATURES_NAME: self.features_dimension}
+        if not all(widths.values()):
+            raise ValueError(f"{self.path} tells no classes")
         given = self._run(images, widths)
         sums = given[PROBABILITIES_NAME].sum(axis=1)
         if not np.all(np.abs(sums - 1) < _UNIT_TOLERANCE) or given[PROBABILITIES_NAME].min() < 0:
             raise EncoderError(f"{self.path} gives probabilities that do not sum to 1")
-        return given[OUTPUT_NAME], given[PROBABILITIES_NAME]
+        return given[PROBABILITIES_NAME], given[FEATURES_NAME]
 
     def _run(self, images: Pixels, widths: dict[str, int]) -> dict[str, Vectors]:
         """Run some outputs of the network, by name → numbers of a row, in small parts."""
@@ -252,7 +261,7 @@ def _trial_pictures(size: int) -> Pixels:
 def _contract(session: object, path: Path) -> Contract:
     inputs = session.get_inputs()  # type: ignore[attr-defined]
     given = {one.name: one for one in session.get_outputs()}  # type: ignore[attr-defined]
-    outputs = {name: one for name, one in given.items() if name != PROBABILITIES_NAME}
+    outputs = {name: one for name, one in given.items() if name not in EXTRAS}
     embeddings, details = outputs.get(OUTPUT_NAME), outputs.get(DETAILS_NAME)
     problem = ""
     if len(inputs) != 1 or inputs[0].name != INPUT_NAME or inputs[0].type != "tensor(uint8)":
@@ -292,18 +301,20 @@ def _contract(session: object, path: Path) -> Contract:
         image_size=inputs[0].shape[1],
         dimension=outputs[OUTPUT_NAME].shape[1],
         details_dimension=0 if details is None else details.shape[1],
-        class_count=_class_count(given.get(PROBABILITIES_NAME), path),
+        class_count=_width(given.get(PROBABILITIES_NAME), path),
+        features_dimension=_width(given.get(FEATURES_NAME), path),
         metadata=metadata,
     )
 
 
-def _class_count(output: object | None, path: Path) -> int:
+def _width(output: Any | None, path: Path) -> int:
+    """Give how many numbers a photo an output has that may be missing; 0 then."""
     if output is None:
         return 0
-    shape, kind = output.shape, output.type  # type: ignore[attr-defined]
+    shape, kind = output.shape, output.type
     if kind != "tensor(float)" or len(shape) != 2 or not isinstance(shape[1], int):
         raise EncoderError(
-            f"{path} is not an encoder: its output {PROBABILITIES_NAME!r} must be float32 "
-            f"[batch, classes], not {kind} {shape}"
+            f"{path} is not an encoder: its output {output.name!r} must be float32 "
+            f"[batch, numbers], not {kind} {shape}"
         )
     return shape[1]
