@@ -77,7 +77,8 @@ def test_the_comparison_with_keras_runs(tmp_path: Path) -> None:
 
 def test_the_measure_of_labels_runs(labelled: Path, tmp_path: Path) -> None:
     picture = tmp_path / "calibration.png"
-    arguments = (str(labelled), "--rounds", "1", "--pictures", str(picture))
+    kept = ("--results", str(tmp_path / "results"), "--picture", str(picture))
+    arguments = (str(labelled), "--rounds", "1", *kept)
     told = run_benchmark(tmp_path, "labels", *arguments)
     assert "10 examples, 4 labels" in told
     assert picture.stat().st_size
