@@ -166,9 +166,10 @@ def separate(shown: Vectors, not_shown: Vectors, sample: Vectors) -> Separation:
     # What stands against the examples weighs, in each part, at most as much as they do.
     weight[len(shown) : told] = min(1.0, len(shown) / max(len(not_shown), 1))
     weight[told:] = len(shown) / len(sample)
-    ways = []
+    ways, start = [], None
     for ridge in next(ridges for fewest, ridges in RIDGES if len(shown) >= fewest):
-        best = _fit(x, y, weight, ridge)
+        best = _fit(x, y, weight, ridge, start)
+        start = best.solution  # the next ridge's is not far
         kept = ~_shows_it(best.left_out[: len(shown)], best.left_out[told:])
         if not kept.all():
             lighter = weight.copy()

@@ -144,7 +144,8 @@ def _suggest(
     sample = np.setdiff1d(index.draw(SAMPLE), told)
     if not len(sample):
         raise UsageError("the index holds nothing but examples: index more photos")
-    rough = _Learnt.of(index, shown, not_shown, sample, with_details=False)
+    known = [index.vectors(part.tolist()) for part in (_ids(shown), _ids(not_shown), sample)]
+    rough = _Learnt.of([vectors for _, vectors in known])
     wanted = max(CANDIDATES, CANDIDATES_PER_ANSWER * k)
     if allowed is not None and len(allowed) <= FEW_ALLOWED:
         parts: Iterable[Chunk] = [Chunk(*index.vectors(allowed.tolist()), 0)]
@@ -154,7 +155,9 @@ def _suggest(
     finer, scores, candidates = rough, found.scores, found.ids
     details = index.details(candidates.tolist())
     if details.shape[1]:
-        finer = _Learnt.of(index, shown, not_shown, sample, with_details=True)
+        finer = _Learnt.of(
+            [vectors for _, vectors in known], [index.details(ids.tolist()) for ids, _ in known]
+        )
         scores = finer.classifier.scores(finer.centre.features(found.vectors, details))
     probabilities = finer.classifier.probabilities(scores)
     order = np.argsort(-scores, kind="stable")
@@ -191,19 +194,12 @@ class _Learnt:
     classifier: Classifier
 
     @classmethod
-    def of(
-        cls,
-        index: ImageIndex,
-        shown: list[IndexedPhoto],
-        not_shown: list[IndexedPhoto],
-        sample: Ids,
-        *,
-        with_details: bool,
-    ) -> _Learnt:
-        parts = [_ids(shown), _ids(not_shown), sample]
-        vectors = [_both(index, part, with_details) for part in parts]
-        centre = Centre(vectors[2][0].mean(axis=0), vectors[2][1].mean(axis=0))
-        return cls(centre, learn(*(centre.features(*both) for both in vectors)))
+    def of(cls, embeddings: list[Vectors], details: list[Vectors] | None = None) -> _Learnt:
+        """Learn from examples, photos that are said to be none, and a sample of the collection."""
+        details = details or [np.empty((len(own), 0), np.float32) for own in embeddings]
+        centre = Centre(embeddings[2].mean(axis=0), details[2].mean(axis=0))
+        parts = (centre.features(*both) for both in zip(embeddings, details, strict=True))
+        return cls(centre, learn(*parts))
 
     def best(self, parts: Iterable[Chunk], count: int, told: Ids, allowed: Ids | None) -> _Found:
         """Find the photos with the highest scores, of embeddings alone, that are no examples.
@@ -239,14 +235,6 @@ class _Found:
     ids: Ids
     vectors: Vectors
     scores: NDArray[np.float64]
-
-
-def _both(index: ImageIndex, ids: Ids, with_details: bool) -> tuple[Vectors, Vectors]:
-    """Read embeddings and details of photos; details of no columns where they are not wanted."""
-    held, vectors = index.vectors(ids.tolist())
-    if not with_details:
-        return vectors, np.empty((len(vectors), 0), np.float32)
-    return vectors, index.details(held.tolist())
 
 
 def _once(photos: list[IndexedPhoto]) -> list[IndexedPhoto]:
