@@ -23,7 +23,8 @@ from .photos import RunPhotos
 MOST_PHOTOS = 2000  # of each part that is looked at
 TURNED_AWAY = 0.1  # fraction of known photos that may count as strangers
 DIRECTIONS = 50  # in which known photos differ most, at most
-_FOLDS = 5
+_FOLDS = (20, 5)  # of few photos, which each fold misses dearly, and of many
+_FEW_PHOTOS = 200
 _TEMPERATURES = np.geomspace(0.05, 20, 241)
 # What temperatures usually are, and how widely their logarithms scatter. Discriminants of few
 # photos are much too sure of themselves; trained networks are a little (Guo et al., table 1).
@@ -108,9 +109,10 @@ def fit_regions(
     """
     features = np.concatenate([trained, valid])
     own = np.concatenate([trained_of, valid_of])
-    fold = np.random.default_rng(0).permutation(len(own)) % min(_FOLDS, len(own))
+    folds = min(_FOLDS[len(own) >= _FEW_PHOTOS], len(own))
+    fold = np.random.default_rng(0).permutation(len(own)) % folds
     near = np.empty(len(own))
-    for n in range(fold.max() + 1):
+    for n in range(folds):
         near[fold == n] = _regions(features[fold != n], own[fold != n], classes).nearness(
             features[fold == n]
         )
