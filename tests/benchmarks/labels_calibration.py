@@ -7,8 +7,10 @@ for things that somebody has many photos of: crops of each, turned and in other 
 too. Some thousand times a label, examples and a collection around them are drawn, for which nothing
 else is as it was: sets, sizes and fractions; a part of the labels gets ten answers as well. Then
 both lines of constants in `infer/labels/classifier.py` are fitted to them by a logistic regression
-in which every label weighs the same. For sets that were left out of the fit it promises too much:
-what that takes to be mended goes into the constants. DIR keeps vectors and made photos.
+in which a label weighs as the root of how many photos show it: were all photos to weigh the same,
+labels of many would decide; were all labels to, those of few. For sets that were left out of the
+fit it promises too much or too little: what mends that goes into the constants. DIR keeps vectors
+and made photos.
 """
 
 from __future__ import annotations
@@ -138,7 +140,7 @@ def draw_label(photos: Any, by_set: dict[str, list[str]], generator: Any) -> Dra
     shows = classes[collection] == name
     take, weight = some_of(scores, shows, generator)
     scores = (scores[take] - found.middle) / found.spread
-    weight /= 3 + shows.sum()
+    weight /= np.sqrt(3 + shows.sum())
     return Drawn(own_set, len(examples), asked, *circumstances(found), scores, shows[take], weight)
 
 
@@ -231,7 +233,7 @@ def tell(name: str, drawn: list[Drawn], logits: list[Any]) -> None:
             mass += weight[inside].sum()
     loss = weight @ (np.logaddexp(0, np.concatenate(logits)) - y * np.concatenate(logits))
     print(
-        f"{name:<12} {len(drawn):5} labels, loss {loss / len(drawn):.3f}, "
+        f"{name:<12} {len(drawn):5} labels, loss {loss / weight.sum():.4f}, "
         f"calibration error {off / max(mass, 1e-9):.3f}; {'  '.join(told)}"
     )
 
