@@ -41,6 +41,7 @@ LOCK_FILE = "writer.lock"
 SUMS = ("photos", "photo_sum", "block_sum", "details_sum")  # that the header keeps of its rows
 HOLDER_FILE = "writer.json"
 READ_PATIENCE = 30.0  # seconds that a reader waits for another process to finish with the file
+READER_CACHE = 256  # KiB of a file that a reader keeps: there may be ten, and the system keeps it, too
 
 
 class Catalogue:
@@ -183,7 +184,11 @@ class Catalogue:
         """Lend a connection that nobody else has, and give errors their meaning."""
         connection = None
         try:
-            connection = self._idle.pop() if self._idle else connect(self.folder / CATALOGUE_FILE)
+            if self._idle:
+                connection = self._idle.pop()
+            else:
+                connection = connect(self.folder / CATALOGUE_FILE)
+                connection.execute(f"PRAGMA cache_size = -{READER_CACHE}")
             yield connection
         except DamagedRowError as error:
             raise self.damaged(str(error)) from error

@@ -113,6 +113,7 @@ class Page:
                 Route("/", self.static),
                 Route("/static/{name}", self.static),
                 Route("/api/state", self.state),
+                Route("/api/model", self.model),
                 *(self._open(route) for part in self._parts for route in part.routes()),
                 Route("/api/labels/{rest:path}", labels),
                 Route("/api/photos/{id:int}/labels", labels),
@@ -171,6 +172,10 @@ class Page:
             return False
         return True
 
+    def model(self, request: Request) -> Response:
+        """Tell whether photos from elsewhere can be searched by."""
+        return as_json({"can_embed": self._can_embed})
+
     def state(self, request: Request) -> Response:
         """Tell how many photos there are, and a number that changes when the index does."""
         listing = self.collection.current()
@@ -181,7 +186,6 @@ class Page:
                 "unreadable": listing.unreadable,
                 "away": [shown(root) for root in listing.roots if not root.is_dir()],
                 "read_only": self._read_only,
-                "can_embed": self._can_embed,
                 "upload_bytes": UPLOAD_BYTES,
             }
         )

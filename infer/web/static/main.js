@@ -51,7 +51,8 @@ const above = new Tree(element("folder-choice"), "Choose a folder", (key) => {
   chooseFolder(key);
 });
 
-let state = { generation: -1, photos: 0, upload_bytes: 0, away: [], unreadable: 0, can_embed: true };
+let state = { generation: -1, photos: 0, upload_bytes: 0, away: [], unreadable: 0 };
+let canEmbed = true; // the server has the model, as far as is known
 let polls = 0;
 let folders = [];
 let wishes = wanted({}); // what of the collection is shown
@@ -310,6 +311,7 @@ async function poll() {
     tellState();
     if (wasLost) {
       grid.retry();
+      learnModel();
       announce("The server is there again");
     }
     return POLL;
@@ -334,11 +336,20 @@ async function follow(now) {
   if (shown === "overview") overview.show();
 }
 
+/** Ask whether photos from elsewhere can be searched by: it takes the server a while to tell. */
+async function learnModel() {
+  try {
+    ({ can_embed: canEmbed } = await ask("api/model"));
+    element("model").hidden = canEmbed;
+  } catch {
+    // The page says by itself when the server does not answer.
+  }
+}
+
 function tellState() {
   const { photos, away, unreadable, read_only: isReadOnly } = state;
   document.body.classList.toggle("read-only", isReadOnly);
   document.body.classList.toggle("without-photos", photos === 0);
-  element("model").hidden = state.can_embed;
   element("away").hidden = away.length === 0;
   element("away").textContent = `Not there now: ${away.join(", ")}. Its photos show small until the drive is back.`;
   element("unreadable").hidden = unreadable === 0;
@@ -363,7 +374,7 @@ element("close-problems").addEventListener("click", () => element("problem-dialo
 async function search(file) {
   if (!file) return;
   complain(null);
-  if (!state.can_embed) {
+  if (!canEmbed) {
     complain(element("model").textContent);
     return;
   }
@@ -421,6 +432,7 @@ history.scrollRestoration = "manual";
 await poll();
 addEventListener("hashchange", route); // before the first view is there: a click may come sooner
 await route();
+learnModel();
 
 let timer = 0;
 async function keepLooking() {
