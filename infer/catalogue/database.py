@@ -41,7 +41,7 @@ LOCK_FILE = "writer.lock"
 SUMS = ("photos", "photo_sum", "block_sum", "details_sum")  # that the header keeps of its rows
 HOLDER_FILE = "writer.json"
 READ_PATIENCE = 30.0  # seconds that a reader waits for another process to finish with the file
-READER_CACHE = 256  # KiB of a file that a reader keeps: there may be ten, and the system keeps it, too
+READER_CACHE = 256  # KiB of the file that each reader keeps; the system keeps it, too
 
 
 class Catalogue:

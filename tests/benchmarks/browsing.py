@@ -5,7 +5,8 @@ and scrolls. Printed are the time from the start of the command to the address, 
 of the server, how long frames take while scrolling, how soon all pictures in sight are there after
 a jump to where nobody has been, how many tiles the page holds, how long it takes to arrange all
 photos by likeness, how long frames take while zooming into that, and the memory of the server.
-Linux only, since it reads /proc; needs the extra `dev` and Debian's `chromium`.
+Another version of the page can take turns with this one. Linux only, since it reads /proc; needs
+the extra `dev` and Debian's `chromium`.
 
     python tests/benchmarks/browsing.py --photos 100000
 """
@@ -43,6 +44,7 @@ IN_A_FOLDER = 1000  # photos
 SIZE = (96, 64)  # of a photo in pixels
 BEGIN, END = 1_262_304_000_000, 1_735_689_600_000  # photos were taken in these 15 years, in ms
 CAMERAS = 5
+FRAMES = 300
 JUMPS = 10
 SCROLL = """async ([step, frames]) => {
     const times = [];
@@ -54,7 +56,7 @@ SCROLL = """async ([step, frames]) => {
         last = performance.now();
     }
     times.sort((a, b) => a - b);
-    return [times[frames >> 1], times[Math.floor(frames * 0.95)]];
+    return [times[frames >> 1], times[Math.floor(frames * 0.95)], times[frames - 1]];
 }"""
 ZOOM = """async (frames) => {
     const map = document.getElementById("map");
@@ -70,7 +72,7 @@ ZOOM = """async (frames) => {
         last = performance.now();
     }
     times.sort((a, b) => a - b);
-    return [times[frames >> 1], times[Math.floor(frames * 0.95)]];
+    return [times[frames >> 1], times[Math.floor(frames * 0.95)], times[frames - 1]];
 }"""
 ALL_THERE = """() => [...document.querySelectorAll(".tile img")].every((image) => {
     const { top, bottom } = image.getBoundingClientRect();
@@ -82,25 +84,41 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=100_000)
-    count = parser.parse_args().photos
+    parser.add_argument("--at", type=Path, help="where the collection is kept for another run")
+    parser.add_argument("--against", help="the Python of another version, which takes turns")
+    parser.add_argument("--rounds", type=int, default=1)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        top = Path(folder)
-        make(top, count)
-        environment = {**os.environ, "XDG_CACHE_HOME": str(top / "cache")}
-        command = ["browse", "--no-open", "--index", str(top / "index")]
+        top = options.at or Path(folder)
+        if not (top / "index").exists():
+            make(top, options.photos)
+        for _ in range(options.rounds):
+            if options.against:
+                measure(options.against, top, options.photos, asks=False)
+            measure(sys.executable, top, options.photos, asks=not options.against)
+
+
+def measure(python: str, top: Path, count: int, asks: bool) -> None:
+    """Serve the collection with the product of a Python, ask it something, and look at it."""
+    print(f"{python}:")
+    with tempfile.TemporaryDirectory() as cache:
+        command = ["browse", "--no-open", "--index", str((top / "index").resolve())]
         began = time.monotonic()
         server = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *command],
+            [python, "-c", PROGRAM, *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=environment,
+            env={**os.environ, "XDG_CACHE_HOME": cache},
+            cwd=cache,
         )
         try:
             assert server.stdout
             address = server.stdout.readline().strip()
             print(f"address printed after {time.monotonic() - began:.1f} s, {count:,} photos")
-            ask(address, count)
+            tell_memory(server.pid, "at the start")
+            if asks:
+                ask(address, count)
             look(address, server.pid)
         finally:
             server.terminate()
@@ -191,11 +209,18 @@ def look(address: str, server: int) -> None:
             args=["--headless", "--no-sandbox", "--disable-gpu"],
         )
         page: Any = browser.new_page(viewport={"width": 1280, "height": 800})
+        began = time.monotonic()
         page.goto(address)
         page.wait_for_selector(".tile[href]")
+        print(f"first tile after {time.monotonic() - began:.1f} s")
+        watch = page.context.new_cdp_session(page)
+        watch.send("Performance.enable", {"timeDomain": "threadTicks"})
         for name, step in (("reading", 20), ("skimming", 400)):
-            middle, slow = page.evaluate(SCROLL, [step, 300])
-            print(f"frames while {name}: median {middle:.0f} ms, 95 % within {slow:.0f} ms")
+            before = cpu_seconds(watch)
+            frames = page.evaluate(SCROLL, [step, FRAMES])
+            tell_frames(name, frames)
+            each = (cpu_seconds(watch) - before) / FRAMES * 1e3
+            print(f"CPU of the page while {name}: {each:.1f} ms a frame")
         times = []
         for number in range(JUMPS):
             share = (number + 0.5) / JUMPS
@@ -207,21 +232,34 @@ def look(address: str, server: int) -> None:
         print(f"pictures in sight after a jump: median {median(times)}")
         print(f"tiles in the page: {page.locator('.tile').count()}")
         tell_memory(server, "until here")
-        began = time.monotonic()
-        page.click("#to-overview")
-        page.wait_for_selector("#map", timeout=600_000)
-        print(f"arranged by likeness after {time.monotonic() - began:.1f} s")
-        middle, slow = page.evaluate(ZOOM, 300)
-        print(f"frames while zooming: median {middle:.0f} ms, 95 % within {slow:.0f} ms")
-        tell_memory(server, "with the overview")
+        if page.locator("#to-overview").count():
+            began = time.monotonic()
+            page.click("#to-overview")
+            page.wait_for_selector("#map", timeout=600_000)
+            print(f"arranged by likeness after {time.monotonic() - began:.1f} s")
+            tell_frames("zooming", page.evaluate(ZOOM, FRAMES))
+            tell_memory(server, "with the overview")
         browser.close()
 
 
+def cpu_seconds(watch: Any) -> float:
+    """Tell how long the page's main thread has computed so far."""
+    told = {each["name"]: each["value"] for each in watch.send("Performance.getMetrics")["metrics"]}
+    return float(told["TaskDuration"])
+
+
+def tell_frames(name: str, frames: list[float]) -> None:
+    """Print how long frames take."""
+    middle, slow, worst = frames
+    print(f"frames while {name}: {middle:.0f} ms, 95 % within {slow:.0f}, the worst {worst:.0f}")
+
+
 def tell_memory(process: int, when: str) -> None:
-    """Print the most memory that a process has had."""
-    status = Path(f"/proc/{process}/status").read_text().splitlines()
-    peak = next(line for line in status if line.startswith("VmHWM"))
-    print(f"server's peak memory {when}: {int(peak.split()[1]) / 1000:.0f} MB")
+    """Print the memory that a process has now, and the most that it has had."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines)
+    now, peak = (int(status[name].split()[0]) / 1000 for name in ("VmRSS", "VmHWM"))
+    print(f"server's memory {when}: {now:.0f} MB, at most {peak:.0f} MB")
 
 
 def median(times: list[float]) -> str:

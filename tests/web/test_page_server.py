@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,12 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from conftest import PROGRAM, Run, fails
-from imgsim_edge.infer import ImageIndex
+from imgsim_edge.infer import ImageIndex, web
 from imgsim_edge.infer.cleanup.plan import read_plan
 from imgsim_edge.infer.errors import PhotoError
 from imgsim_edge.infer.web.download_app import archive_of
@@ -153,6 +155,14 @@ def test_the_printed_address_opens_the_page(server: Server) -> None:
     assert b"<title>imgsim-edge</title>" in page.body
     for file in ("style.css", "main.js", "grid.js", "answers.js", "page.js", "icon.svg"):
         assert server.ask(f"static/{file}").status == 200, file
+
+
+def test_a_browser_is_told_of_all_modules_at_once(server: Server) -> None:
+    page = server.ask("").body.decode()
+    told = re.findall(r'<link rel="modulepreload" href="static/(\S+)">', page)
+    modules = {file.name for file in (resources.files(web) / "static").iterdir()}
+    others = {"main.js", "enter.js"}  # the page's own script, and that of the page before it
+    assert set(told) == {name for name in modules if name.endswith(".js")} - others
 
 
 def test_the_collection_is_listed_in_parts(server: Server) -> None:
