@@ -87,7 +87,7 @@ export class Tree {
     const items = visible.slice(0, MOST_FOUND + (words ? 0 : visible.length)).map((folder) => {
       const hasMore = !words && parents.has(folder.key) && folder.key !== "";
       const isOpen = this.#open.has(folder.key);
-      const twist = make("span", { className: hasMore ? "twist" : "twist none" }, icon("next"));
+      const twist = make("span", { className: hasMore ? "twist" : "twist none" }, ...(hasMore ? [icon("next")] : []));
       const item = make(
         "li",
         {
