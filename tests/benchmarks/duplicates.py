@@ -18,13 +18,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from duplicates_hashes import tell_hashes
+from duplicates_hashes import HEADER, counted, tell_hashes, tell_row
 from duplicates_made import (
     COPIES,
     ORIGINAL,
     OTHER_SHOT,
+    RESCANNED,
     SCREEN,
-    TEXTS,
+    is_drawn,
     kind_of,
     make_library,
     photo_of,
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--originals", type=int, default=100, help="photos with copies")
     parser.add_argument("--library", type=int, default=1600, help="photos in all, without copies")
     parser.add_argument("--texts", type=int, default=24, help="pages of each kind, at most")
+    parser.add_argument("--pages", type=Path, help="a folder of pages, each another one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="default")
     parser.add_argument("--hashes", action="store_true", help="measure other programs' hashes, too")
@@ -49,9 +51,11 @@ def main() -> None:
         made = work / "made"
         if not made.exists():
             photos = [file for folder in options.photos for file in sorted(folder.rglob("*.jpg"))]
+            pages = [*options.pages.glob("*.png")] if options.pages else []
             make_library(
                 photos,
                 made,
+                pages=pages,
                 originals=options.originals,
                 library=options.library,
                 texts=options.texts,
@@ -65,12 +69,10 @@ def main() -> None:
             took = time.perf_counter() - started, time.process_time() - computed
         print(f"{len(files):,} photos, {took[0]:.0f} s ({took[1]:.0f} s of computing)")
         tell(groups, files)
+        print(HEADER)
+        tell_pairs(groups, files)
         if options.hashes:
             tell_hashes(files)
-
-
-def is_drawn(file: Path) -> bool:
-    return kind_of(file) == SCREEN or photo_of(file).rsplit("-", 1)[0] in TEXTS
 
 
 def tell(groups: Sequence[Group], files: Sequence[Path]) -> None:
@@ -97,7 +99,6 @@ def tell(groups: Sequence[Group], files: Sequence[Path]) -> None:
                 print(
                     f"  {grade}: {copy.photo.path.name} for {group.keep.path.name} ({copy.reason})"
                 )
-    tell_pairs(groups, files)
     copies = [file for file in files if kind_of(file) not in (ORIGINAL, OTHER_SHOT, SCREEN)]
     for certain, name in ((True, "certain"), (False, "look")):
         right = found[certain] - wrong[certain]
@@ -105,7 +106,7 @@ def tell(groups: Sequence[Group], files: Sequence[Path]) -> None:
         print(f"{name}: {found[certain]} copies, {wrong[certain]} wrong, precision {share:.4f}")
     print(f"text and screens that would go for another picture: {drawn}")
     print(f"the original stays in {stays} of {asked} groups")
-    for kind in COPIES:
+    for kind in (*COPIES, RESCANNED):
         mine = [file for file in copies if kind_of(file) == kind]
         print(f"  {kind:14} {sum(file.name in reached for file in mine)} of {len(mine)}")
     print(f"recall: {sum(file.name in reached for file in copies) / len(copies):.4f}")
@@ -116,14 +117,10 @@ def tell_pairs(groups: Sequence[Group], files: Sequence[Path]) -> None:
     of_photo = Counter(photo_of(file) for file in files)
     of = sum(count * (count - 1) // 2 for count in of_photo.values())
     for name, grades in (("certain", (True,)), ("certain and look", (True, False))):
-        pairs = right = 0
-        for group in groups:
-            copies = [c.photo.path for c in group.copies if c.certain in grades]
-            members = Counter(map(photo_of, (group.keep.path, *copies)))
-            pairs += len(copies) * (len(copies) + 1) // 2
-            right += sum(count * (count - 1) // 2 for count in members.values())
-        share = right / pairs if pairs else 1.0
-        print(f"pairs, {name}: {pairs:,}, precision {share:.3f}, recall {right / max(of, 1):.3f}")
+        kept = [group.keep.path for group in groups]
+        copies = [[c.photo.path for c in g.copies if c.certain in grades] for g in groups]
+        pairs, right, go = counted(zip(kept, copies, strict=True))
+        tell_row(f"imgsim-edge, {name}", "", pairs, right, of, go)
 
 
 if __name__ == "__main__":

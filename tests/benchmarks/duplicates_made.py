@@ -4,12 +4,15 @@ Every file is named `PHOTO_KIND.jpg`: files show the same exactly where PHOTO is
 library is made of:
 
 - photos as they are, most of them with no copy, to be confused with;
-- of some of them: copies recompressed, halved, cropped, brightened, in grey, enlarged, and on the
-  screen of a telephone (light or dark, with a status bar and mostly a caption);
+- of some of them: copies recompressed, halved, cropped, brightened, in grey, enlarged, on the
+  screen of a telephone (light or dark, with a status bar and mostly a caption), and photographed or
+  scanned again, turned by 1–5° and at a slant;
 - other shots of some: the same picture seen from a little beside, as of a burst;
 - drawn text, where a template agrees and the words differ: slides, chats, receipts, pages, tickets;
   some with copies;
-- screens of one telephone with different photos that are there without copies.
+- screens of one telephone with different photos that are there without copies;
+- pages that are given (screens, documents, charts), each different from all others; some with
+  copies.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
-ORIGINAL, OTHER_SHOT, SCREEN = "original", "othershot", "screen"
+ORIGINAL, OTHER_SHOT, SCREEN, RESCANNED = "original", "othershot", "screen", "rescanned"
+GIVEN = "given"  # a page of those that are given
 PHONE = (1080, 2400)  # pixels
 OLDER, NEWER = 1_500_000_000, 1_600_000_000  # seconds since 1970: files of originals and of copies
 WORDS = [
@@ -59,9 +63,16 @@ Make = Callable[[Image.Image, random.Random], Image.Image]
 
 
 def make_library(
-    photos: list[Path], folder: Path, *, originals: int, library: int, texts: int, seed: int
+    photos: list[Path],
+    folder: Path,
+    *,
+    originals: int,
+    library: int,
+    texts: int,
+    seed: int,
+    pages: list[Path],
 ) -> None:
-    """Make a library below ``folder`` of photos taken at random."""
+    """Make a library below ``folder`` of photos taken at random, and of all pages."""
     draw = random.Random(seed)
     folder.mkdir(parents=True)
     files = _different(photos)
@@ -76,6 +87,8 @@ def make_library(
         if number < originals:
             for kind, (make, quality) in COPIES.items():
                 _save(make(photo, draw), folder / f"{name}_{kind}.jpg", quality(draw))
+            alone = random.Random(f"{seed} {number}")  # leaves the other copies as they are
+            _save(rescanned(photo, alone), folder / f"{name}_{RESCANNED}.jpg", 88)
         elif number < originals + 40:
             _save(other_shot(photo, draw), folder / f"{name}-b_{OTHER_SHOT}.jpg", 90)
     for number, file in enumerate(files[library:]):  # 20 light and 20 dark screens
@@ -83,6 +96,15 @@ def make_library(
             shown = screen(image.convert("RGB"), number % 2 == 0, "12:04", "")
         _save(shown, folder / f"screen-{number:02d}_{SCREEN}.jpg", 90)
     make_texts(folder, draw, texts)
+    for number, file in enumerate(sorted(pages)):
+        with Image.open(file) as image:
+            page = image.convert("RGB")
+        stem = f"{GIVEN}-{number:03d}-{file.stem.replace('_', '-')}"
+        _save(page, folder / f"{stem}_{ORIGINAL}.jpg", 92, OLDER)
+        if number % 4 == 0:
+            _save(page, folder / f"{stem}_recompressed.jpg", draw.randint(40, 70))
+            _save(halved(page, draw), folder / f"{stem}_halved.jpg", 90)
+            _save(rescanned(page, draw), folder / f"{stem}_{RESCANNED}.jpg", 88)
 
 
 def photo_of(file: Path) -> str:
@@ -93,6 +115,14 @@ def photo_of(file: Path) -> str:
 def kind_of(file: Path) -> str:
     """Tell what a file is to what it shows."""
     return file.stem.rsplit("_", 1)[1]
+
+
+def is_drawn(file: Path) -> bool:
+    """Tell whether a file is a page, a text or a screen."""
+    name = photo_of(file)
+    if kind_of(file) in (SCREEN, "screenshot"):
+        return True
+    return name.rsplit("-", 1)[0] in TEXTS or name.startswith(GIVEN)
 
 
 def _different(photos: list[Path]) -> list[Path]:
@@ -174,6 +204,30 @@ def other_shot(image: Image.Image, draw: random.Random) -> Image.Image:
     upper = pixels[above, left] * (1 - u) + pixels[above, right] * u
     lower = pixels[below, left] * (1 - u) + pixels[below, right] * u
     return Image.fromarray(np.rint(upper * (1 - v) + lower * v).astype(np.uint8))
+
+
+def rescanned(image: Image.Image, draw: random.Random) -> Image.Image:
+    """Photograph or scan a print: turned, at a slant, in other colours; half with a bed around."""
+    bed = draw.choice([None, (250, 250, 248), (110, 85, 60)])
+    grown = 1.15 if bed else 0.86
+    width, height = image.size
+    turn = np.deg2rad(draw.choice((-1, 1)) * draw.uniform(1, 5))
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) / 2 * image.size
+    seen = corners @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    slant = [[draw.uniform(-0.02, 0.02) for _ in range(2)] for _ in range(4)]
+    size = round(width * grown), round(height * grown)
+    seen += np.array(slant) * image.size + np.array(size) / 2
+    corners += np.array(image.size) / 2
+    # The homography that takes a pixel of the scan to the print: four corners, eight numbers.
+    equations = []
+    for (x, y), (u, v) in zip(seen.tolist(), corners.tolist(), strict=True):
+        equations += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+    numbers = np.linalg.solve(np.array(equations), corners.ravel()).tolist()
+    how = Image.Transform.PERSPECTIVE
+    scan = image.transform(size, how, numbers, Image.Resampling.BICUBIC, fillcolor=bed)
+    scan = ImageEnhance.Brightness(scan).enhance(draw.uniform(0.85, 1.1))
+    scan = ImageEnhance.Color(scan).enhance(draw.uniform(0.7, 1.1))
+    return scan.filter(ImageFilter.GaussianBlur(draw.uniform(0, 0.8)))
 
 
 COPIES: dict[str, tuple[Make, Callable[[random.Random], int]]] = {
