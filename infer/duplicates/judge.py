@@ -11,7 +11,7 @@ from .frames import WHOLE, Box
 from .residual import Overlap, Residual
 
 # Chosen on photos of seven training sets and on drawn text (README).
-_LEAST_BLOCKS = 12  # with detail: fewer tell too little to be certain
+_LEAST_BLOCKS = 36  # with detail: other shots in 64 × 64 pixels are as alike as copies
 _FEW_BLOCKS = 100  # of which each has to agree better, as in a picture of 100 × 150 pixels
 _FEW_LEFT = 0.06
 _CERTAIN_UNLIKE = 0.012  # of the blocks of a photo; a graphic or a page may have none
