@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import combinations, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +20,7 @@ import numpy as np
 from ..arrays import Ids, Vectors
 from ..catalogue.database import Catalogue
 from ..catalogue.reader import Snapshot
-from ..catalogue.rows import (
-    BLOCK_SLOTS,
-    NO_FOLDER,
-    ExampleRow,
-    LabelRow,
-    PhotoRow,
-)
+from ..catalogue.rows import BLOCK_SLOTS, NO_FOLDER, PhotoRow
 from ..encoder.details import details_of
 from ..encoder.digest import graph_digest
 from ..encoder.onnx_encoder import Encoder, model_path
@@ -46,11 +39,11 @@ from ..search.exact import Chunk, Nearest, all_vectors, stream
 from ..search.planner import Searcher
 from ..search.rarity import Rarity
 from ..search.scores import Means
-from .answers import Wishes, answered, combined, ids_below, label_named, photos_where, prepared
+from .answers import Wishes, answered, combined, ids_below, photos_where, prepared
+from .judgements import Judgements
 from .query import names_of, query_vectors
 from .results import IndexedPhoto as IndexedPhoto
 from .results import IndexInfo as IndexInfo
-from .results import Label as Label
 from .results import Match as Match
 from .results import Neighbours as Neighbours
 
@@ -81,15 +74,15 @@ def _named(folder: Path | str | None) -> Path | str | None:
     return folder or os.environ.get(_VARIABLE)
 
 
-class ImageIndex:
+class ImageIndex(Judgements):
     """An index of photos in a folder of its own. Make one with :meth:`open` or :meth:`create`.
 
     Everything that reads (searching, looking, :meth:`verify`) may be done from several threads at
     once, and beside one writer in this or another process: each answer is of one committed state.
     What writes (:meth:`add`, :meth:`upsert`, :meth:`discard`, :meth:`remove`, :meth:`forget`,
-    :meth:`mark_not_duplicates`, :meth:`repair`) is for one thread of one process at a time; another
-    one gets an IndexBusyError at once. Whatever interrupts a writer, what it had committed stays
-    and nothing else.
+    :meth:`repair`, what :class:`Judgements` remember) is for one thread of one process at a time;
+    another one gets an IndexBusyError at once. Whatever interrupts a writer, what it had committed
+    stays and nothing else.
 
     Any method may raise IndexDamagedError where what it reads is not what was written, and
     IndexBusyError where another process kept the catalogue to itself for half a minute.
@@ -103,7 +96,7 @@ class ImageIndex:
     ) -> None:
         self.folder = catalogue.folder
         self.place = catalogue.place
-        self._catalogue = catalogue
+        super().__init__(catalogue)
         self._model = model
         self._encoder: Encoder | None = None  # quickest for one photo: a call uses every core
         self._adds_with: Encoder | None = None  # quickest for many: called once for each core
@@ -542,126 +535,6 @@ class ImageIndex:
             writer.relocate(moved)
         return list(moved.values())
 
-    def mark_not_duplicates(self, digests: Iterable[bytes], *, forget: bool = False) -> None:
-        """Remember that photos are no copies of one another, whatever their pictures look like.
-
-        The judgement is about contents: it stays when files are moved, and goes when they change.
-
-        Args:
-            digests: content digests of the photos; every pair of them is meant.
-            forget: take the judgement back.
-
-        Raises:
-            IndexBusyError: another process is writing.
-        """
-        pairs = list(combinations(sorted(set(digests)), 2))
-        with self._catalogue.writer() as writer:
-            if forget:
-                writer.remove_not_duplicates(pairs)
-            else:
-                writer.add_not_duplicates(pairs)
-
-    def not_duplicates(self) -> set[tuple[bytes, bytes]]:
-        """Read the pairs of content digests, the lower first, that were marked as distinct."""
-        with self._catalogue.snapshot() as snapshot:
-            return snapshot.not_duplicates()
-
-    # --- labels ----------------------------------------------------------------------------------
-
-    def teach(self, name: str, yes: Iterable[bytes] = (), no: Iterable[bytes] = ()) -> None:
-        """Remember what shows the thing of a label and what does not, in place of earlier words.
-
-        The judgements are about contents: they stay when files are moved. A label of a new name is
-        made.
-
-        Args:
-            name: of the label.
-            yes: content digests of photos that show it.
-            no: of photos that do not; one that is in both does not.
-
-        Raises:
-            UsageError: the name is empty or holds a line break.
-            IndexBusyError: another process is writing.
-        """
-        _check_label_name(name)
-        verdicts = {**dict.fromkeys(yes, True), **dict.fromkeys(no, False)}
-        with self._catalogue.writer() as writer:
-            label = writer.labels().get(name) or writer.add_label(name)
-            writer.set_examples(
-                ExampleRow(label.id, digest, verdict) for digest, verdict in verdicts.items()
-            )
-
-    def unteach(self, name: str, digests: Iterable[bytes]) -> int:
-        """Take back what was said of some contents; gives how many judgements went.
-
-        Raises:
-            UsageError: there is no such label.
-            IndexBusyError: another process is writing.
-        """
-        with self._catalogue.writer() as writer:
-            label = label_named(name, writer)
-            known = {row.digest for row in writer.examples(label)}
-            gone = known.intersection(digests)
-            writer.remove_examples(label, gone)
-        return len(gone)
-
-    def rename_label(self, old: str, new: str) -> None:
-        """Give a label another name.
-
-        Raises:
-            UsageError: there is no such label, or there is one of the new name, or it is no name.
-            IndexBusyError: another process is writing.
-        """
-        _check_label_name(new)
-        with self._catalogue.writer() as writer:
-            label = label_named(old, writer)
-            if new in writer.labels() and new != old:
-                raise UsageError(f"there is a label {new!r} already: choose another name")
-            writer.set_label(LabelRow(label, new))
-
-    def forget_label(self, name: str) -> int:
-        """Forget a label with all its examples; gives how many they were.
-
-        Raises:
-            UsageError: there is no such label.
-            IndexBusyError: another process is writing.
-        """
-        with self._catalogue.writer() as writer:
-            label = label_named(name, writer)
-            count = sum(1 for _ in writer.examples(label))
-            writer.remove_label(label)
-        return count
-
-    def labels(self) -> list[Label]:
-        """List the labels in the order of their names."""
-        with self._catalogue.snapshot() as snapshot:
-            counts = Counter((row.label, row.verdict) for row in snapshot.examples())
-            return [
-                Label(name, counts[row.id, True], counts[row.id, False])
-                for name, row in snapshot.labels().items()
-            ]
-
-    def examples(self, name: str) -> dict[bytes, bool]:
-        """Tell what was said: content digest → whether it shows the label's thing.
-
-        Raises:
-            UsageError: there is no such label.
-        """
-        with self._catalogue.snapshot() as snapshot:
-            label = label_named(name, snapshot)
-            return {row.digest: row.verdict for row in snapshot.examples(label)}
-
-    def labels_of(self, digest: bytes) -> dict[str, bool]:
-        """Tell what was said of a content: name of a label → whether it shows its thing."""
-        with self._catalogue.snapshot() as snapshot:
-            said = {row.label: row.verdict for row in snapshot.examples() if row.digest == digest}
-            return {name: said[row.id] for name, row in snapshot.labels().items() if row.id in said}
-
-    def photos_of(self, digests: Iterable[bytes]) -> list[IndexedPhoto]:
-        """Find the photos of some contents, in the order of their ids; copies are all given."""
-        with self._catalogue.snapshot() as snapshot:
-            return [_public(row, snapshot) for row in snapshot.of_digests(digests)]
-
     # --- searching -------------------------------------------------------------------------------
 
     def similar(
@@ -847,6 +720,11 @@ class ImageIndex:
                     return _public(row, snapshot)
         return None
 
+    def photos_of(self, digests: Iterable[bytes]) -> list[IndexedPhoto]:
+        """Find the photos of some contents, in the order of their ids; copies are all given."""
+        with self._catalogue.snapshot() as snapshot:
+            return [_public(row, snapshot) for row in snapshot.of_digests(digests)]
+
     def photos(
         self,
         ids: Sequence[int] | None = None,
@@ -1011,11 +889,6 @@ class ImageIndex:
     def __iter__(self) -> Iterator[Path]:
         """Go through the paths of all photos that can be found, as they are now."""
         return iter([photo.path for photo in self.photos()])
-
-
-def _check_label_name(name: str) -> None:
-    if not name.strip() or name != name.strip() or not name.isprintable():
-        raise UsageError(f"{name!r} is no name for a label: give one line of text")
 
 
 def _public(row: PhotoRow, snapshot: Snapshot) -> IndexedPhoto:
