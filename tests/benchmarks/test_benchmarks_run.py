@@ -84,6 +84,12 @@ def test_the_measure_of_labels_runs(labelled: Path, tmp_path: Path) -> None:
     assert picture.stat().st_size
 
 
+def test_what_scores_of_labels_mean_can_be_fitted(labelled: Path, tmp_path: Path) -> None:
+    few = ("--work", str(tmp_path / "work"), "--labels", "6")
+    told = run_benchmark(tmp_path, "labels_calibration", str(labelled), str(PHOTOS), *few)
+    assert "_OFFSET = (" in told and "_SLOPE = (" in told
+
+
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs the train extra")
 def test_the_session_from_examples_to_an_own_encoder_runs(labelled: Path, tmp_path: Path) -> None:
     from imgsim_edge.train.network import build_backbone, part_of
